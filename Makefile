@@ -1,0 +1,39 @@
+# What a newcomer needs: demo, test, check, fmt, clean. Everything else is `vct --help`.
+VENV := .venv
+BIN := $(VENV)/bin
+# Installed before anything of vct can run; `vct install` takes over from there.
+BOOTSTRAP := python3-venv python3-lxc
+
+.PHONY: demo test check fmt clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/ready
+	$(BIN)/vct --yes install
+	$(BIN)/vct build node-debian
+	$(BIN)/vct init examples/ring.yaml
+	$(BIN)/vct demo
+
+test: check
+	$(BIN)/vct --yes install
+	$(BIN)/pytest tests/host tests/system
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto tests/unit
+
+fmt: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+$(VENV)/ready: pyproject.toml
+	dpkg -s $(BOOTSTRAP) >/dev/null 2>&1 || { \
+	  apt-get update && apt-get install -y --no-install-recommends $(BOOTSTRAP); }
+	/usr/bin/python3 -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@

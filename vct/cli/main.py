@@ -1,0 +1,127 @@
+"""The entry point: the table of commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NamedTuple
+
+import click
+
+from vct import __version__
+from vct.cli.options import Group, global_options
+from vct.cli.session import Session
+from vct.errors import InterruptedByUser, VctError
+
+
+class Entry(NamedTuple):
+    """A command: the module that has it, loaded when it is called, and its line in `--help`."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "doctor": Entry("vct.cli.doctor", "Check this host; --fix repairs what can be repaired."),
+    "install": Entry("vct.cli.doctor", "Install what vct needs on this host."),
+    "build": Entry("vct.cli.image", "Build images from recipes."),
+    "init": Entry("vct.cli.testbed", "Bring a testbed to what its file says."),
+    "status": Entry("vct.cli.testbed", "Show what runs."),
+    "demo": Entry("vct.cli.testbed", "Ping every neighbour over its link and show the result."),
+    "cleanup": Entry("vct.cli.testbed", "Stop a testbed and remove it from the host."),
+    "purge": Entry("vct.cli.testbed", "Remove all testbeds, images and state."),
+    "image": Entry("vct.cli.image", "List and look into images."),
+    "node": Entry("vct.cli.node", "Start, stop, enter and look into nodes."),
+    "link": Entry("vct.cli.link", "Look at links."),
+    "topology": Entry("vct.cli.topology", "Check testbed files."),
+    "completion": Entry("vct.cli.completion", "Print shell completion for bash, zsh or fish."),
+}
+
+
+class LazyGroup(Group):
+    """Loads a command's module when the command is called, not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry.module), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a fault in the table
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    name="vct",
+    params=global_options(),  # type: ignore[arg-type]
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="vct")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """A Virtual CONFINE Testbed on this PC: nodes in containers, imperfect links between them.
+
+    First steps: `vct doctor`, `vct build node-debian`, `vct init FILE`, `vct status`.
+    """
+    verbose = ctx.ensure_object(Session).options.get("verbose", 0)
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line and exit with the code of DESIGN section 12."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    session = Session()
+    try:
+        code = cli.main(standalone_mode=False, obj=session, prog_name="vct")
+    except VctError as error:
+        code = _report(session, error)
+    except click.exceptions.Abort:
+        code = _report(session, InterruptedByUser("interrupted"))
+    except KeyboardInterrupt:
+        code = _report(session, InterruptedByUser("interrupted"))
+    except click.ClickException as error:
+        code = _report_usage(session, error)
+    except BrokenPipeError:  # the reader (head, less) went away: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _report(session: Session, error: VctError) -> int:
+    if session.as_json:
+        document: dict[str, Any] = {
+            "error": type(error).__name__,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+            **error.details(),
+        }
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(click.style("vct: ", fg="red", bold=True) + error.message, err=True)
+    for line in error.hint.splitlines():
+        click.echo(f"  {line}", err=True)
+    return error.exit_code
+
+
+def _report_usage(session: Session, error: click.ClickException) -> int:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vct"
+    usage = VctError(error.format_message(), hint=f"see: {command} --help")
+    usage.exit_code = 2
+    return _report(session, usage)

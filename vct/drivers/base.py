@@ -1,0 +1,43 @@
+"""What every driver can do, and how a driver tells what this host can do for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from vct.plan.things import Thing
+
+T = TypeVar("T", bound=Thing)
+
+
+class Driver(Protocol[T]):
+    """Makes, changes and unmakes one kind of thing of one testbed.
+
+    `observe` is complete and changes nothing. The other three do what the step says or raise; they
+    are safe to repeat after a crash in their middle, and `delete` of what is gone is no error.
+    `workers` is how many steps of this kind may be done side by side.
+    """
+
+    kind: type[T]
+    workers: int
+
+    def observe(self) -> list[T]: ...
+    def create(self, thing: T) -> None: ...
+    def change(self, was: T, thing: T) -> None: ...
+    def delete(self, thing: T) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """One finding about this host, for `vct doctor` and for errors.
+
+    `fix` says how to get it: Debian packages to install (`packages`), or words.
+    """
+
+    what: str
+    found: bool
+    detail: str
+    without: str
+    fix: str = ""
+    packages: tuple[str, ...] = ()
+    required: bool = True

@@ -1,0 +1,81 @@
+"""Settings of this installation: /etc/vct/config.yaml, overridden by VCT_* variables, by flags.
+
+Plain and quick to load: every command reads it, `vct --help` does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from vct.errors import InputError, UsageError
+from vct.paths import Home
+
+CONFIG_FILE = Path("/etc/vct/config.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`home` and `images` are directories; `images` is inside `home` unless set.
+
+    `testbed` is the one that commands act on by default. `ready_timeout_s` is how long `init`
+    waits for each node. `jobs` bounds what runs side by side, 0 means by the number of CPUs.
+    """
+
+    home: Path = Path("/var/lib/vct")
+    images: Path | None = None
+    run: Path = Path("/run/vct")
+    testbed: str = ""
+    ready_timeout_s: float = 60.0
+    jobs: int = 0
+
+    @property
+    def places(self) -> Home:
+        return Home(root=self.home, images=self.images or self.home / "images", run=self.run)
+
+
+def load_settings(
+    file: Path = CONFIG_FILE, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings that hold now. Raises InputError (file) or UsageError (variable)."""
+    settings = Settings()
+    for name, value in _file_values(file).items():
+        settings = _with(settings, name, value, str(file))
+    for field in fields(Settings):
+        variable = f"VCT_{field.name.upper()}"
+        if environment.get(variable):
+            settings = _with(settings, field.name, environment[variable], variable)
+    return settings
+
+
+def _file_values(file: Path) -> Mapping[str, object]:
+    if not file.exists():
+        return {}
+    import yaml  # most hosts have no settings file
+
+    try:
+        values = yaml.safe_load(file.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not YAML: {error}", file=str(file)) from None
+    if not isinstance(values, dict):
+        raise InputError("must be a mapping of settings", file=str(file))
+    known = {field.name for field in fields(Settings)}
+    for name in values:
+        if name not in known:
+            raise InputError(
+                "unknown setting", file=str(file), key=str(name), hint=f"known: {sorted(known)}"
+            )
+    return values
+
+
+def _with(settings: Settings, name: str, value: object, source: str) -> Settings:
+    kind = type(getattr(Settings(), name) or Path())
+    try:
+        converted = kind(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise UsageError(f"{source}: {name}: {value!r} is not a {kind.__name__}") from None
+    if isinstance(converted, Path) and not converted.is_absolute():
+        raise UsageError(f"{source}: {name}: {value} must be an absolute path")
+    return replace(settings, **{name: converted})

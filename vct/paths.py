@@ -1,0 +1,116 @@
+"""Where vct keeps things, as values: path arithmetic only, nothing is read or made here.
+
+<home>/                      /var/lib/vct, moved by VCT_HOME
+  .vct-home                  the mark: this directory is ours
+  images/                    image store and build cache, moved by VCT_IMAGES
+  testbeds/<name>/           topology as applied, journal, keys, nodes
+<run>/<name>/                /run/vct/<name>: lock, pid files, sockets; gone after a reboot
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_MARK = ".vct-home"
+NAMESPACES = Path("/run/netns")
+LXC_LOCKS = Path("/run/lxc/lock")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """The state root, the image store and the run-time directory of one vct installation."""
+
+    root: Path = Path("/var/lib/vct")
+    images: Path = Path("/var/lib/vct/images")
+    run: Path = Path("/run/vct")
+
+    @property
+    def mark(self) -> Path:
+        return self.root / HOME_MARK
+
+    @property
+    def testbeds(self) -> Path:
+        return self.root / "testbeds"
+
+    def testbed(self, name: str) -> TestbedPaths:
+        return TestbedPaths(name=name, root=self.testbeds / name, run=self.run / name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestbedPaths:
+    """One testbed's files."""
+
+    __test__ = False  # the name is the field's word, not a test of pytest's
+
+    name: str
+    root: Path
+    run: Path
+
+    @property
+    def applied(self) -> Path:
+        """The testbed file as last applied, and the numbers that were given out for it."""
+        return self.root / "applied.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def private_key(self) -> Path:
+        return self.keys / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.keys / "known_hosts"
+
+    @property
+    def nodes(self) -> Path:
+        """The directory that LXC's tools get as `-P`: each node is a container in it."""
+        return self.root / "nodes"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"
+
+    def node(self, node: str) -> NodePaths:
+        return NodePaths(root=self.nodes / node)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePaths:
+    """One node's files."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """LXC's configuration file."""
+        return self.root / "config"
+
+    @property
+    def disk_image(self) -> Path:
+        """The fixed-size file system that holds the writable layer."""
+        return self.root / "disk.img"
+
+    @property
+    def disk(self) -> Path:
+        """Where the disk image is mounted, in the monitor's own mount namespace only."""
+        return self.root / "disk"
+
+    @property
+    def node_config(self) -> Path:
+        """Read-only inside the node as /etc/vct/node: keys, resolver, identity."""
+        return self.root / "node"
+
+    @property
+    def console_log(self) -> Path:
+        return self.root / "console.log"
+
+    @property
+    def monitor_log(self) -> Path:
+        return self.root / "lxc.log"

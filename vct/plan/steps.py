@@ -1,0 +1,103 @@
+"""What will be done: steps, each with its reason and its inverse, and their order.
+
+`diff` is a pure function of two sets of things; it cannot look at anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vct.plan.things import KEEPSAKES, KINDS, Thing
+
+
+class Action(StrEnum):
+    """What a step does to its thing."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change: `thing` as it will be (or, for a delete, as it was), and why.
+
+    `was` is the thing before a change.
+    """
+
+    action: Action
+    thing: Thing
+    reason: str
+    was: Thing | None = None
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.thing} ({self.reason})"
+
+    @property
+    def kind(self) -> type[Thing]:
+        return type(self.thing)
+
+    def inverse(self) -> Step | None:
+        """The step that takes this one back; None where users' data was deleted for good."""
+        reason = f"undo: {self.action}"
+        match self.action:
+            case Action.CREATE:
+                return Step(action=Action.DELETE, thing=self.thing, reason=reason)
+            case Action.CHANGE if self.was is not None:
+                return Step(action=Action.CHANGE, thing=self.was, was=self.thing, reason=reason)
+            case Action.DELETE if self.kind not in KEEPSAKES:
+                return Step(action=Action.CREATE, thing=self.thing, reason=reason)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order in which they are done. An empty plan means: all is as wanted."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def stages(self) -> list[tuple[Step, ...]]:
+        """Runs of neighbouring steps with one action and kind: these may be done side by side."""
+        stages: list[list[Step]] = []
+        for step in self.steps:
+            if stages and (stages[-1][0].action, stages[-1][0].kind) == (step.action, step.kind):
+                stages[-1].append(step)
+            else:
+                stages.append([step])
+        return [tuple(stage) for stage in stages]
+
+
+def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
+    """The steps from `seen` to `wanted`: deletes in unmaking order, then changes and creates in
+    making order, deletes of users' data last. Every step carries its reason."""
+    want = {(type(thing), thing.key): thing for thing in wanted}
+    have = {(type(thing), thing.key): thing for thing in seen}
+    deletes = [
+        Step(action=Action.DELETE, thing=thing, reason="not wanted")
+        for place, thing in have.items()
+        if place not in want
+    ]
+    makes = [
+        Step(action=Action.CREATE, thing=thing, reason="missing")
+        for place, thing in want.items()
+        if place not in have
+    ]
+    changes = [
+        Step(action=Action.CHANGE, thing=thing, was=old, reason="; ".join(different))
+        for place, thing in want.items()
+        if (old := have.get(place)) is not None and (different := thing.differences(old))
+    ]
+    return Plan(tuple(sorted(deletes + makes + changes, key=_order)))
+
+
+def _order(step: Step) -> tuple[int, int, str]:
+    rank = KINDS.index(step.kind)
+    if step.action is not Action.DELETE:
+        # A changed thing frees what a new one of its kind may need.
+        return (1, 2 * rank + (step.action is Action.CREATE), step.thing.key)
+    return (2 if step.kind in KEEPSAKES else 0, -rank, step.thing.key)

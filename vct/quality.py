@@ -1,0 +1,61 @@
+"""What a link does to the packets of one direction: a pure value, shared by model, plan and drivers.
+
+Whole numbers in fixed units, so that what the kernel reports back compares equal to what was asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """One direction of a link. Zero means "not impaired"; a rate of zero is unlimited.
+
+    `jitter_us` spreads the delay evenly by up to that much to both sides. Probabilities are in
+    parts per million (1 % is 10,000).
+    """
+
+    delay_us: int = 0
+    jitter_us: int = 0
+    loss_ppm: int = 0
+    rate_bps: int = 0
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def __str__(self) -> str:
+        return ", ".join(self.words()) or "unshaped"
+
+    def words(self) -> list[str]:
+        """The options as a user writes them: `delay 10ms`, `loss 1%`, `rate 54mbit`."""
+        said = []
+        if self.delay_us:
+            said.append(f"delay {render_time(self.delay_us)}")
+        if self.jitter_us:
+            said.append(f"jitter {render_time(self.jitter_us)}")
+        if self.loss_ppm:
+            said.append(f"loss {self.loss_ppm / 10_000:g}%")
+        if self.rate_bps:
+            said.append(f"rate {render_rate(self.rate_bps)}")
+        return said
+
+
+UNSHAPED = Quality()
+
+
+def render_time(microseconds: int) -> str:
+    """`10ms`, `250us`, `1.5s`: the shortest exact form."""
+    if microseconds >= 1_000_000 and microseconds % 100_000 == 0:
+        return f"{microseconds / 1_000_000:g}s"
+    if microseconds >= 1000:
+        return f"{microseconds / 1000:.10g}ms"
+    return f"{microseconds}us"
+
+
+def render_rate(bits_per_second: int) -> str:
+    """`54mbit`, `1gbit`, `512kbit`, `100bit`: the largest unit that stays a whole number."""
+    for unit, size in (("gbit", 10**9), ("mbit", 10**6), ("kbit", 10**3)):
+        if bits_per_second >= size and bits_per_second % size == 0:
+            return f"{bits_per_second // size}{unit}"
+    return f"{bits_per_second}bit"
