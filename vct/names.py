@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from vct.errors import UsageError
 
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ less the terminating zero (linux/if.h)
+DIRECT_INTERFACES_MAX = 0xFF  # the MAC has one octet for the interface, and eth0 is taken
 TESTBED_NAME = re.compile(r"(?!.*-[0-9a-f]{4}$)(?:[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z])")
 SEGMENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,10}")
 NODE_ID = re.compile(r"[0-9a-f]{4}")
@@ -34,6 +35,10 @@ MANAGEMENT_IPV6_PREFIX = IPv6Address("fd65:fc41:c50f::")
 RESCUE_GATEWAY = IPv6Address("fdbd:e804:6aa9:2::2")
 CONTROLLER_MANAGEMENT_IPV6 = MANAGEMENT_IPV6_PREFIX + 2
 SLIVER_PRIVATE_NETWORK = IPv4Network("192.168.241.0/25")
+SLIVERS_MAX = 125  # of one node; .126 is the node itself
+INTERNAL_IPV4, INTERNAL_IPV6 = IPv4Address("192.168.241.126"), PRIVATE_IPV6_PREFIX + 1
+RECOVERY1_IPV4 = IPv4Address("192.168.241.130")
+RECOVERY1_IPV6 = PRIVATE_IPV6_PREFIX + (1 << 64) + 2
 
 
 # --- what people write ---------------------------------------------------------------------------
@@ -100,7 +105,7 @@ def _node_set_part(part: str, known: Sequence[str]) -> set[str]:
 def render_node_set(nodes: Iterable[str]) -> str:
     """The shortest node set for these nodes: `0001-0004,0007`. The inverse of parse_node_set."""
     runs: list[list[int]] = []
-    for number in sorted(node_number(node) for node in nodes):
+    for number in sorted({node_number(node) for node in nodes}):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
@@ -176,17 +181,20 @@ def mac(interface: int, node: str) -> str:
     return f"52:54:00:{interface:02x}:{high:02x}:{low:02x}"
 
 
-def bridge_mac(index: int) -> str:
-    """MAC of a fabric bridge. Node 0000 does not exist, so no node interface has it."""
-    high, low = divmod(index, 0x100)
-    return f"52:54:00:ff:{high:02x}:{low:02x}" if index else "52:54:00:00:00:00"
+LOCAL_BRIDGE_MAC = "52:54:00:00:00:00"  # node 0000 does not exist
+
+
+def segment_bridge_mac(segment: str) -> str:
+    """MAC of a segment's bridge: no node's prefix, the same for the same name."""
+    digest = hashlib.sha256(segment.encode()).hexdigest()
+    return f"52:54:01:{digest[:2]}:{digest[2:4]}:{digest[4:6]}"
 
 
 def eui64(mac_address: str) -> int:
     """The interface identifier of a MAC (RFC 4291, appendix A): ff:fe inserted, bit 1 flipped."""
     octets = [int(part, 16) for part in mac_address.split(":")]
     octets[0] ^= 0x02
-    return int.from_bytes(bytes(octets[:3] + [0xFF, 0xFE] + octets[3:]), "big")
+    return int.from_bytes(bytes([*octets[:3], 0xFF, 0xFE, *octets[3:]]), "big")
 
 
 def link_local_ipv6(mac_address: str) -> IPv6Address:
@@ -205,7 +213,7 @@ def local_ipv4(node: str) -> IPv4Address:
 
 
 def link_ipv4(node: str) -> IPv4Address:
-    """A node's address on all its links and segments: `10.242.NN.NN`, each neighbour a /32 route."""
+    """A node's address on all links and segments: `10.242.NN.NN`, each neighbour a /32 route."""
     return LINK_NETWORK.network_address + node_number(node)
 
 
@@ -233,6 +241,20 @@ def management_ipv6(node: str) -> IPv6Address:
     return MANAGEMENT_IPV6_PREFIX + (node_number(node) << 64) + 2
 
 
+def management_network(node: str) -> IPv6Network:
+    """The subnet that a node has in the tinc mesh: `fd65:fc41:c50f:NNNN::/64`."""
+    return IPv6Network((MANAGEMENT_IPV6_PREFIX + (node_number(node) << 64), 64))
+
+
+def node_api_url(node: str) -> str:
+    """Where a node publishes its state.
+
+    Lower case throughout: the original wrote node ids in upper case here and in lower case
+    elsewhere, so that its URLs did not compare equal as text.
+    """
+    return f"http://[{management_ipv6(node)}]/confine/api/"
+
+
 def debug_ipv6(node: str) -> IPv6Address:
     """A node's address in the debug network: `fd5f:eee5:e6ad:NNNN::2`."""
     return DEBUG_IPV6_PREFIX + (node_number(node) << 64) + 2
@@ -247,18 +269,22 @@ def tinc_name(node: str) -> str:
 
 
 def sliver_mac(node: str, sliver: int, interface: int) -> str:
-    """MAC of a sliver's interface: `54:c0:NN:NN:SS:II`."""
+    """MAC of a sliver's interface: `54:c0:NN:NN:SS:II`; sliver and interface are 0..255."""
+    if not (0 <= sliver <= 0xFF and 0 <= interface <= 0xFF):
+        raise UsageError(f"sliver {sliver}, interface {interface} has no MAC: 0 to 255 have")
     high, low = divmod(node_number(node), 0x100)
     return f"54:c0:{high:02x}:{low:02x}:{sliver:02x}:{interface:02x}"
 
 
 def sliver_hostname(node: str, slice_number: int) -> str:
     """`00000000000c_0a12`: slice number in 12 hex digits, node id."""
-    return f"{slice_number:012x}_{check_node_id(node)}"
+    return f"{_check_slice(slice_number):012x}_{check_node_id(node)}"
 
 
 def sliver_private_ipv4(sliver: int) -> IPv4Address:
     """Private address of the node's sliver number 1..125, the same on every node."""
+    if not 1 <= sliver <= SLIVERS_MAX:
+        raise UsageError(f"there is no sliver number {sliver}: a node has 1 to {SLIVERS_MAX}")
     return SLIVER_PRIVATE_NETWORK.network_address + sliver
 
 
@@ -274,4 +300,10 @@ def sliver_management_ipv6(node: str, interface: int, slice_number: int) -> IPv6
 
 
 def _sliver_suffix(interface: int, slice_number: int) -> int:
-    return ((0x1000 + interface) << 48) + slice_number
+    return ((0x1000 + interface) << 48) + _check_slice(slice_number)
+
+
+def _check_slice(slice_number: int) -> int:
+    if not 0 <= slice_number < 1 << 48:
+        raise UsageError(f"there is no slice number {slice_number}: it has at most 48 bits")
+    return slice_number

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOME_MARK = ".vct-home"
+IMAGES_MARK = ".vct-images"
 NAMESPACES = Path("/run/netns")
 LXC_LOCKS = Path("/run/lxc/lock")
 
@@ -65,17 +66,23 @@ class TestbedPaths:
         return self.keys / "id_ed25519"
 
     @property
-    def known_hosts(self) -> Path:
-        return self.keys / "known_hosts"
-
-    @property
     def nodes(self) -> Path:
         """The directory that LXC's tools get as `-P`: each node is a container in it."""
         return self.root / "nodes"
 
     @property
+    def mark(self) -> Path:
+        """The mark: this directory is a testbed of ours."""
+        return self.root / ".vct-testbed"
+
+    @property
     def lock(self) -> Path:
         return self.run / "lock"
+
+    @property
+    def mounts(self) -> Path:
+        """Where stopped nodes' file systems are mounted to look into."""
+        return self.run / "mounts"
 
     def node(self, node: str) -> NodePaths:
         return NodePaths(root=self.nodes / node)
@@ -106,6 +113,11 @@ class NodePaths:
     def node_config(self) -> Path:
         """Read-only inside the node as /etc/vct/node: keys, resolver, identity."""
         return self.root / "node"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The node's host key as ssh wants it, pinned when the node was made."""
+        return self.root / "known_hosts"
 
     @property
     def console_log(self) -> Path:

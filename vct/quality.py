@@ -1,4 +1,4 @@
-"""What a link does to the packets of one direction: a pure value, shared by model, plan and drivers.
+"""What a link does to packets of one direction: a pure value, shared by model, plan and drivers.
 
 Whole numbers in fixed units, so that what the kernel reports back compares equal to what was asked.
 """
@@ -6,6 +6,7 @@ Whole numbers in fixed units, so that what the kernel reports back compares equa
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +36,37 @@ class Quality:
         if self.jitter_us:
             said.append(f"jitter {render_time(self.jitter_us)}")
         if self.loss_ppm:
-            said.append(f"loss {self.loss_ppm / 10_000:g}%")
+            said.append(f"loss {render_share(self.loss_ppm)}")
         if self.rate_bps:
             said.append(f"rate {render_rate(self.rate_bps)}")
         return said
 
 
 UNSHAPED = Quality()
+
+
+class Engine(StrEnum):
+    """Who impairs a link: nobody, netem, the kernel's other means, or the relay in user space."""
+
+    NONE = "none"
+    NETEM = "netem"
+    KERNEL = "kernel"
+    RELAY = "relay"
+
+
+def choose_engine(forward: Quality, backward: Quality, *, netem: bool) -> Engine:
+    """The engine of a whole link, on a kernel with or without netem.
+
+    Without netem the kernel can limit the rate and drop at random, but cannot delay: a link that
+    is delayed either way is the relay's, both ways.
+    """
+    if not (forward or backward):
+        return Engine.NONE
+    if netem:
+        return Engine.NETEM
+    if any(way.delay_us or way.jitter_us for way in (forward, backward)):
+        return Engine.RELAY
+    return Engine.KERNEL
 
 
 def render_time(microseconds: int) -> str:
@@ -51,6 +76,11 @@ def render_time(microseconds: int) -> str:
     if microseconds >= 1000:
         return f"{microseconds / 1000:.10g}ms"
     return f"{microseconds}us"
+
+
+def render_share(parts_per_million: int) -> str:
+    """`1%`, `0.5%`, `0.0001%`: exact."""
+    return f"{parts_per_million / 10_000:.10g}%"
 
 
 def render_rate(bits_per_second: int) -> str:

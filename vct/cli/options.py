@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from vct.cli.session import Session
 
@@ -12,7 +13,10 @@ from vct.cli.session import Session
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     options = ctx.find_root().ensure_object(Session).options
     given = ctx.get_parameter_source(param.name or "")
-    if given is not click.core.ParameterSource.DEFAULT:
+    # The group has looked at the environment already; what was typed to it must not be lost here.
+    if given is ParameterSource.COMMANDLINE or (
+        given is ParameterSource.ENVIRONMENT and param.name not in options
+    ):
         options[param.name] = value
 
 
@@ -42,7 +46,7 @@ def global_options() -> list[click.Option]:
     ]
 
 
-def _complete_testbed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_testbed(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     return [name for name in Session().testbed_names() if name.startswith(incomplete)]
 
 

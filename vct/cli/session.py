@@ -126,7 +126,8 @@ class Session:
         hint = f"run: sudo {Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}"
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise HostError(f"needs root: {reason}", hint=hint)
-        if os.environ.get("VCT_SUDO_ASK", "YES").upper() != "NO" and not click.confirm(
+        asks = not self.yes and os.environ.get("VCT_SUDO_ASK", "YES").upper() != "NO"
+        if asks and not click.confirm(
             f"This needs root: {reason}. Run it with sudo?", err=True, default=True
         ):
             raise HostError(f"needs root: {reason}", hint=hint)

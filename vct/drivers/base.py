@@ -13,15 +13,18 @@ T = TypeVar("T", bound=Thing)
 class Driver(Protocol[T]):
     """Makes, changes and unmakes one kind of thing of one testbed.
 
-    `observe` is complete and changes nothing. The other three do what the step says or raise; they
-    are safe to repeat after a crash in their middle, and `delete` of what is gone is no error.
-    `workers` is how many steps of this kind may be done side by side.
+    `observe` is complete and changes nothing. `claim` raises RefusedError when something that is
+    not ours stands where the thing would be; it is called for all things before the first is made.
+    The other three do what the step says or raise; they are safe to repeat after a crash in their
+    middle, and `delete` of what is gone is no error. `workers` is how many steps of this kind may
+    be done side by side.
     """
 
     kind: type[T]
     workers: int
 
     def observe(self) -> list[T]: ...
+    def claim(self, thing: T) -> None: ...
     def create(self, thing: T) -> None: ...
     def change(self, was: T, thing: T) -> None: ...
     def delete(self, thing: T) -> None: ...
@@ -31,7 +34,8 @@ class Driver(Protocol[T]):
 class Support:
     """One finding about this host, for `vct doctor` and for errors.
 
-    `fix` says how to get it: Debian packages to install (`packages`), or words.
+    `fix` says how to get it, for people; `packages` (Debian's) and `modules` (the kernel's) are
+    what `vct doctor --fix` installs and loads for it.
     """
 
     what: str
@@ -40,4 +44,5 @@ class Support:
     without: str
     fix: str = ""
     packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     required: bool = True

@@ -24,6 +24,10 @@ log = logging.getLogger("vct.process")
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
+PIPE = subprocess.PIPE
+"""For `start`: the caller reads or writes this stream itself."""
+Process = subprocess.Popen[bytes]
+"""What `start` returns."""
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 
 # plumbum adds its own copy of the caller's environment to every process; programs that we start
@@ -46,8 +50,9 @@ class CommandError(VctError):
 
     def __init__(self, argv: Sequence[str], completed: Completed) -> None:
         words = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-5:]
+        said = f": {'; '.join(words)}" if words else ", without a word"
         super().__init__(
-            f"{Path(argv[0]).name} failed with exit code {completed.code}: {'; '.join(words)}",
+            f"{Path(argv[0]).name} failed with exit code {completed.code}{said}",
             hint=f"replay it with: {render_command(argv)}",
         )
         self.argv = tuple(argv)
@@ -84,6 +89,8 @@ def run(
         stdin=subprocess.PIPE if input else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Ctrl-C reaches vct alone, which then decides what becomes of its programs.
+        start_new_session=True,
     )
     try:
         out, err = process.communicate(input.encode() if input else None, timeout=timeout_s)
@@ -124,7 +131,7 @@ def start(
     cwd: Path | None = None,
     new_session: bool = False,
     pass_fds: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start a program and return at once, to follow its output or to stop it later.
 
     The caller keeps the result until the program has ended. Daemons detach themselves.
@@ -157,15 +164,17 @@ def _popen(
     env: Mapping[str, str] | None,
     cwd: Path | None = None,
     **options: Any,
-) -> subprocess.Popen[bytes]:
+) -> Process:
     path = Path(argv[0]) if "/" in argv[0] else find(argv[0])
     if path is None:
         raise _missing(argv[0])
     try:
-        process = local[str(path)].popen(list(argv[1:]), env=dict(env or {}), cwd=cwd, **options)
+        process = local[str(path)].popen(
+            list(argv[1:]), env=dict(env or {}), cwd=str(cwd) if cwd else None, **options
+        )
     except (CommandNotFound, FileNotFoundError):
         raise _missing(argv[0]) from None
-    return cast("subprocess.Popen[bytes]", process)  # plumbum's wrapper passes all of it through
+    return cast("Process", process)  # plumbum's wrapper passes all of it through
 
 
 def _missing(program: str) -> HostError:

@@ -5,15 +5,26 @@ Plain and quick to load: every command reads it, `vct --help` does not.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from vct.errors import InputError, UsageError
 from vct.paths import Home
 
 CONFIG_FILE = Path("/etc/vct/config.yaml")
+KINDS: dict[str, type[Path | str | float | int]] = {
+    "home": Path,
+    "images": Path,
+    "run": Path,
+    "testbed": str,
+    "ready_timeout_s": float,
+    "jobs": int,
+}
+NOUNS = {Path: "path", str: "word", float: "number", int: "whole number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,8 @@ def _file_values(file: Path) -> Mapping[str, object]:
         values = yaml.safe_load(file.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not YAML: {error}", file=str(file)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=str(file)) from None
     if not isinstance(values, dict):
         raise InputError("must be a mapping of settings", file=str(file))
     known = {field.name for field in fields(Settings)}
@@ -71,11 +84,16 @@ def _file_values(file: Path) -> Mapping[str, object]:
 
 
 def _with(settings: Settings, name: str, value: object, source: str) -> Settings:
-    kind = type(getattr(Settings(), name) or Path())
+    kind = KINDS[name]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{source}: {name}: {value!r} is not a {NOUNS[kind]}")
     try:
-        converted = kind(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        raise UsageError(f"{source}: {name}: {value!r} is not a {kind.__name__}") from None
+        converted = kind(str(value))
+    except ValueError:
+        raise UsageError(f"{source}: {name}: {value!r} is not a {NOUNS[kind]}") from None
     if isinstance(converted, Path) and not converted.is_absolute():
         raise UsageError(f"{source}: {name}: {value} must be an absolute path")
-    return replace(settings, **{name: converted})
+    if isinstance(converted, int | float) and not 0 <= converted < math.inf:
+        raise UsageError(f"{source}: {name}: {value} must be zero or more")
+    changes: dict[str, Any] = {name: converted}
+    return replace(settings, **changes)

@@ -9,7 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vct.plan.things import KEEPSAKES, KINDS, Thing
+from vct.plan.things import (
+    KEEPSAKES,
+    KINDS,
+    Bridge,
+    Fabric,
+    NodeNetwork,
+    Port,
+    Shaping,
+    Thing,
+    Wire,
+)
 
 
 class Action(StrEnum):
@@ -24,13 +34,15 @@ class Action(StrEnum):
 class Step:
     """One change: `thing` as it will be (or, for a delete, as it was), and why.
 
-    `was` is the thing before a change.
+    `was` is the thing before a change. A step that is `implied` needs no doing: what it deletes
+    goes with something that is deleted too, and faster than by itself.
     """
 
     action: Action
     thing: Thing
     reason: str
     was: Thing | None = None
+    implied: bool = False
 
     def __str__(self) -> str:
         return f"{self.action} {self.thing} ({self.reason})"
@@ -77,11 +89,7 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
     making order, deletes of users' data last. Every step carries its reason."""
     want = {(type(thing), thing.key): thing for thing in wanted}
     have = {(type(thing), thing.key): thing for thing in seen}
-    deletes = [
-        Step(action=Action.DELETE, thing=thing, reason="not wanted")
-        for place, thing in have.items()
-        if place not in want
-    ]
+    deletes = _mark_implied(thing for place, thing in have.items() if place not in want)
     makes = [
         Step(action=Action.CREATE, thing=thing, reason="missing")
         for place, thing in want.items()
@@ -93,6 +101,36 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
         if (old := have.get(place)) is not None and (different := thing.differences(old))
     ]
     return Plan(tuple(sorted(deletes + makes + changes, key=_order)))
+
+
+def _mark_implied(things: Iterable[Thing]) -> list[Step]:
+    """Deletes of these things. Interfaces go with their namespaces: the kernel removes those of a
+    whole namespace together, while one veth pair by itself takes it 20 ms."""
+    gone = list(things)
+    namespaces = {thing.namespace for thing in gone if isinstance(thing, NodeNetwork | Fabric)}
+    fabric_goes = any(isinstance(thing, Fabric) for thing in gone)
+
+    def implied(thing: Thing) -> bool:
+        match thing:
+            case Bridge():
+                return fabric_goes
+            case Port(end=end):
+                return end.namespace in namespaces
+            case Wire(device="veth", a=a, b=b):
+                return any(end is not None and end.namespace in namespaces for end in (a, b))
+            case Shaping(source_namespace=source, sink_namespace=sink):
+                return source in namespaces or sink in namespaces
+        return False
+
+    return [
+        Step(
+            action=Action.DELETE,
+            thing=thing,
+            reason="goes with its namespace" if implied(thing) else "not wanted",
+            implied=implied(thing),
+        )
+        for thing in gone
+    ]
 
 
 def _order(step: Step) -> tuple[int, int, str]:

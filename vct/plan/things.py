@@ -160,6 +160,7 @@ class End:
     mac: str
     address: str
     neighbours: tuple[str, ...]
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +273,20 @@ class Container(Thing):
         return self.node
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineMount(Thing):
+    """A stopped node's file system, mounted on the host to look into; a testbed that is up has
+    none."""
+
+    noun: ClassVar[str] = "mount of node"
+    node: str
+    root: str
+
+    @property
+    def key(self) -> str:
+        return self.node
+
+
 KINDS: tuple[type[Thing], ...] = (
     Keys,
     NodeFiles,
@@ -285,6 +300,7 @@ KINDS: tuple[type[Thing], ...] = (
     Relay,
     Shaping,
     Container,
+    OfflineMount,
 )
 
 KEEPSAKES: frozenset[type[Thing]] = frozenset({Keys, NodeFiles})

@@ -1,0 +1,40 @@
+"""The journal of a testbed: one JSON line per step that began, ended, failed or was undone.
+
+For people and for support: nothing is read back to decide anything, the kernel says what is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from vct.plan.steps import Step
+
+MAX_BYTES = 4 * 1024 * 1024
+
+
+class Journal:
+    """Appends to a file, which is renamed to `.1` when it has grown past MAX_BYTES."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size > MAX_BYTES:
+            file.rename(file.with_name(f"{file.name}.1"))
+
+    def record(self, event: str, step: Step, problem: str = "") -> None:
+        """Add a line; `event` is begin, done, failed, undone or stuck."""
+        line = {
+            "time": round(time.time(), 3),
+            "pid": os.getpid(),
+            "event": event,
+            "action": str(step.action),
+            "kind": type(step.thing).__name__,
+            "key": step.thing.key,
+            "reason": step.reason,
+            **({"problem": problem} if problem else {}),
+        }
+        with self._file.open("a") as file:
+            file.write(json.dumps(line) + "\n")

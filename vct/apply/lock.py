@@ -1,0 +1,42 @@
+"""One vct at a time on a testbed: a lock file that the kernel releases when its holder ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vct.errors import LockedError
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold the lock for the block. Raises LockedError at once when another process has it."""
+    while True:
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _take(descriptor, file)
+            # A cleanup that ended just now may have removed the file that we hold.
+            if not file.exists() or file.stat().st_ino != os.fstat(descriptor).st_ino:
+                continue
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()} {' '.join(sys.argv[1:])}".encode())
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _take(descriptor: int, file: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid, _, command = os.pread(descriptor, 200, 0).decode(errors="replace").partition(" ")
+        raise LockedError(
+            f"another vct works on testbed {file.parent.name} (pid {pid}: vct {command})",
+            hint="wait until it has ended, or end it with Ctrl-C; then try again",
+        ) from None

@@ -1,0 +1,158 @@
+"""Doing a plan: stage by stage through the drivers, journalled, undone when a step fails.
+
+Knows drivers only as a table from kind of thing to driver. The first error is the one that is
+raised; what could not be undone is attached to it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+from vct.apply.journal import Journal
+from vct.drivers.base import Driver
+from vct.errors import InterruptedByUser, VctError
+from vct.plan.outcome import Outcome
+from vct.plan.steps import Action, Plan, Step
+from vct.plan.things import KINDS, Thing
+
+Drivers = Mapping[type[Thing], Driver[Any]]
+Progress = Callable[[str, Step], None]
+"""Called with an event (begin, done, undo) and its step, from any thread."""
+
+
+def quiet(event: str, step: Step) -> None:
+    """Progress that says nothing."""
+
+
+def observe(drivers: Drivers) -> list[Thing]:
+    """Everything that exists of a testbed, seen before anything is decided."""
+    return [thing for kind in KINDS for thing in drivers[kind].observe()]
+
+
+def run_plan(plan: Plan, drivers: Drivers, journal: Journal, progress: Progress = quiet) -> Outcome:
+    """Do all steps; on the first failure undo what this run did, in reverse, and raise it.
+
+    Raises RefusedError before the first change when something of somebody else's is in the way,
+    InterruptedByUser after Ctrl-C.
+    """
+    begun = time.monotonic()
+    for step in plan.steps:
+        if step.action is Action.CREATE:
+            drivers[step.kind].claim(step.thing)
+    run = _Run(drivers, journal, progress)
+    try:
+        for stage in plan.stages():
+            run.stage(stage)
+    except BaseException as error:
+        stuck = run.undo()
+        raise _first_error(error, stuck) from error
+    return Outcome(done=plan.steps, seconds=time.monotonic() - begun)
+
+
+class _Run:
+    """The steps that this run has begun, in order."""
+
+    def __init__(self, drivers: Drivers, journal: Journal, progress: Progress) -> None:
+        self._drivers, self._journal, self._progress = drivers, journal, progress
+        self._begun: list[Step] = []
+        self._recording = threading.Lock()
+
+    def stage(self, steps: tuple[Step, ...]) -> None:
+        """Do steps of one kind and action, side by side if their driver allows it."""
+        workers = min(self._drivers[steps[0].kind].workers, len(steps))
+        if workers == 1:
+            for step in steps:
+                self._do(step)
+            return
+        pool = ThreadPoolExecutor(max_workers=workers)
+        try:
+            futures: list[Future[None]] = [pool.submit(self._do, step) for step in steps]
+            finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in finished:
+                future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _do(self, step: Step) -> None:
+        self._note("begin", step)
+        try:
+            perform(self._drivers[step.kind], step)
+        except VctError as error:
+            self._record("failed", step, error.message)
+            raise
+        self._note("done", step)
+
+    def undo(self) -> list[str]:
+        """Take back what was begun, last first; returns what could not be taken back."""
+        stuck = []
+        with _undisturbed():
+            for step in reversed(self._begun):
+                inverse = step.inverse()
+                if inverse is None:
+                    continue
+                self._progress("undo", step)
+                try:
+                    perform(self._drivers[step.kind], inverse)
+                    self._record("undone", step)
+                except (VctError, OSError) as error:
+                    self._record("stuck", step, str(error))
+                    stuck.append(f"{step.thing}: {error}")
+        return stuck
+
+    def _note(self, event: str, step: Step) -> None:
+        if event == "begin":
+            with self._recording:
+                self._begun.append(step)
+        self._record(event, step)
+        self._progress(event, step)
+
+    def _record(self, event: str, step: Step, problem: str = "") -> None:
+        with self._recording:
+            self._journal.record(event, step, problem)
+
+
+def perform(driver: Driver[Any], step: Step) -> None:
+    """Do one step."""
+    if step.implied:
+        return
+    match step.action:
+        case Action.CREATE:
+            driver.create(step.thing)
+        case Action.CHANGE:
+            driver.change(step.was, step.thing)
+        case Action.DELETE:
+            driver.delete(step.thing)
+
+
+def _first_error(error: BaseException, stuck: list[str]) -> BaseException:
+    if isinstance(error, KeyboardInterrupt):
+        error = InterruptedByUser(
+            "interrupted; what this run had done was undone", hint="start again: vct init"
+        )
+    if stuck and isinstance(error, VctError):
+        left = "\n".join(f"could not be undone: {line}" for line in stuck)
+        error.hint = f"{error.hint}\n{left}\nremove the rest: vct cleanup".lstrip("\n")
+    return error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not stop the undoing half-way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,152 @@
+"""What an image is made from, as a readable manifest whose sha256 is the image's identity.
+
+Every input is in it, nothing else: no time, no host name, nothing of the result. So the digest of
+an image is known before it, or its parent, is built; and two manifests can be compared to say why
+an image must be built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vct.build.apt import AptSource
+from vct.model.recipe import Recipe
+
+Manifest = dict[str, Any]
+
+# Raised when the same inputs would give another image, because a builder step changed.
+BUILDER_VERSION = 2
+EPOCH = 1_735_689_600  # 2025-01-01: the date of all that has no better one (SOURCE_DATE_EPOCH)
+
+
+def manifest(
+    recipe: Recipe,
+    arch: str,
+    *,
+    parent: str | None,
+    sources: Sequence[AptSource],
+    tools: Mapping[str, str],
+) -> Manifest:
+    """All inputs of an image. `parent` is the parent's digest, `sources` is for a bootstrap."""
+    made: Manifest = {
+        "builder": BUILDER_VERSION,
+        "name": recipe.name,
+        "kind": recipe.kind,
+        "arch": arch,
+        "packages": list(recipe.packages),
+        "exclude": list(recipe.exclude),
+        "files": tree(recipe.files) if recipe.files else {},
+        "run": [command.text for command in recipe.run],
+        "output": recipe.output,
+    }
+    if recipe.bootstrap is not None:
+        made["bootstrap"] = {
+            "suite": recipe.bootstrap.suite,
+            "variant": recipe.bootstrap.variant,
+            "sources": [source.public for source in sources],
+        }
+        made["tools"] = dict(tools)
+    else:
+        made["from"] = {"name": recipe.parent, "digest": parent}
+    return made
+
+
+def render(inputs: Manifest) -> str:
+    """The manifest as it is stored and hashed: sorted, indented JSON."""
+    return json.dumps(inputs, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def digest(inputs: Manifest) -> str:
+    """The image's identity: sha256 of its manifest, 64 hex digits."""
+    return hashlib.sha256(render(inputs).encode()).hexdigest()
+
+
+# --- file trees ----------------------------------------------------------------------------------
+
+
+def tree(directory: Path) -> dict[str, str]:
+    """Path to mode and content of every file and link below a directory, owners left out.
+
+    Modes are those that git keeps: 0755 for what its owner may execute, else 0644.
+    """
+    found = {}
+    for path, name in _walk(directory):
+        if path.is_symlink():
+            found[name] = f"link {path.readlink()}"
+        else:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = f"{_mode(path):04o} {content}"
+    return found
+
+
+def tar(directory: Path) -> bytes:
+    """The same tree as an archive to unpack in the new root: owner root, one date, sorted."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as writer:
+        for path, name in _walk(directory):
+            entry = tarfile.TarInfo(name)
+            entry.mtime = EPOCH
+            if path.is_symlink():
+                entry.type, entry.linkname, entry.mode = (
+                    tarfile.SYMTYPE,
+                    str(path.readlink()),
+                    0o777,
+                )
+                writer.addfile(entry)
+            else:
+                content = path.read_bytes()
+                entry.mode, entry.size = _mode(path), len(content)
+                writer.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def _walk(directory: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink() or path.is_file():
+            yield path, path.relative_to(directory).as_posix()
+
+
+def _mode(path: Path) -> int:
+    return 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
+
+
+# --- differences ---------------------------------------------------------------------------------
+
+
+def differences(old: Manifest, new: Manifest) -> list[str]:
+    """Which inputs changed, one line each, in the words of the recipe."""
+    lines: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        lines += _difference(key, old.get(key), new.get(key))
+    return lines
+
+
+def _difference(key: str, old: Any, new: Any) -> list[str]:
+    if old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines: list[str] = []
+        for name in sorted(old.keys() | new.keys()):
+            lines += _difference(f"{key}: {name}", old.get(name), new.get(name))
+        return lines
+    if isinstance(old, list) and isinstance(new, list):
+        gone = [f"{key}: removed {item}" for item in old if item not in new]
+        come = [f"{key}: added {item}" for item in new if item not in old]
+        return gone + come or [f"{key}: another order"]
+    if old is None or new is None:
+        return [f"{key}: {'added' if old is None else 'removed'}"]
+    if key.startswith("files: "):
+        return [f"{key}: changed"]
+    return [f"{key}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

@@ -1,0 +1,250 @@
+"""The verbs for a whole testbed: init, status, demo, cleanup, purge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vct.cli.options import Command
+from vct.cli.progress import StepProgress
+from vct.cli.session import Session, session
+from vct.errors import UsageError, VctError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vct.model.testbed import Testbed
+    from vct.plan.steps import Plan
+    from vct.report.status import TestbedStatus
+
+DEFAULT_FILE = Path("testbed.yaml")
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--timeout", type=float, help="Seconds to wait for nodes; 0: do not wait.")
+def init(file: Path | None, timeout: float | None) -> None:
+    """Bring a testbed to what FILE says: create, change and remove what differs.
+
+    FILE is ./testbed.yaml unless given; without either, the testbed as it was last applied. A
+    second init of the same file changes nothing.
+    """
+    from vct.verbs import testbed as verbs
+
+    here = session()
+    testbed = _load(here, file)
+    if here.dry_run:
+        prepared = verbs.plan_init(here.home, testbed)
+        here.emit(_plan_document(testbed.name, prepared.plan), lambda: _plan_text(prepared.plan))
+        return
+    here.require_root("init makes network namespaces and starts containers")
+    with StepProgress(here) as progress:
+        outcome = verbs.init(here.home, testbed, progress.step)
+    limit = here.settings.ready_timeout_s if timeout is None else timeout
+    if limit > 0:
+        with StepProgress(here) as progress:
+            progress.waiting(len(testbed.nodes))
+            verbs.wait_ready(here.home, testbed, limit, progress.ready)
+    counts = outcome.counts()
+    document = {
+        "testbed": testbed.name,
+        "changed": bool(outcome.done),
+        **counts,
+        "seconds": round(outcome.seconds, 3),
+        "ready": [node.id for node in testbed.nodes] if limit > 0 else [],
+    }
+    here.emit(document, lambda: _init_words(testbed, counts, ready=limit > 0))
+
+
+def _init_words(testbed: Testbed, counts: dict[str, int], *, ready: bool) -> str:
+    nodes = f"{len(testbed.nodes)} nodes" + (" ready" if ready else "")
+    if not any(counts.values()):
+        return f"{testbed.name}: nothing to do, {nodes}"
+    made = f"{counts['create']} created, {counts['change']} changed, {counts['delete']} removed"
+    return f"{testbed.name}: {made}; {nodes}"
+
+
+def _load(here: Session, file: Path | None) -> Testbed:
+    from vct.model.load import load_testbed
+    from vct.verbs.record import require_applied
+
+    name = here.options.get("testbed")
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
+    if file is not None:
+        return load_testbed(file, name)
+    if not (name or here.testbed_names()):
+        raise UsageError(
+            "there is no testbed.yaml here", hint="name one: vct init FILE; see examples/"
+        )
+    return require_applied(here.testbed()).testbed
+
+
+def _plan_document(name: str, plan: Plan) -> dict[str, Any]:
+    from vct.verbs.testbed import describe
+
+    return {"testbed": name, "steps": [describe(step) for step in plan.steps]}
+
+
+def _plan_text(plan: Plan) -> str:
+    if not plan:
+        return "nothing to do"
+    return "\n".join(f"{step.action:7} {step.thing}: {step.reason}" for step in plan.steps)
+
+
+@click.command(cls=Command)
+def status() -> None:
+    """Show the testbed's nodes and links as they are now."""
+    from vct.verbs import testbed as verbs
+
+    here = session()
+    found = verbs.status(here.home, here.testbed())
+    here.emit(found.document(), lambda: _status_text(found))
+
+
+def _status_text(found: TestbedStatus) -> Any:
+    from rich.console import Group
+
+    words = f"testbed {found.name}: " + ("all as wanted" if found.ready else "not as wanted")
+    parts: list[Any] = [words, node_table(found)]
+    if found.links:
+        parts.append(link_table(found))
+    if found.differences:
+        more = [f"vct init would {difference}" for difference in found.differences[:10]]
+        if len(found.differences) > len(more):
+            more.append(f"… and {len(found.differences) - len(more)} more steps")
+        parts += more
+    return Group(*parts)
+
+
+def node_table(found: TestbedStatus) -> Table:
+    """Nodes, for people."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table("node", "state", "address", "rescue", "link address", "image", "arch", box=SIMPLE)
+    colours = {"ready": "green", "starting": "yellow"}
+    for node in found.nodes:
+        state = f"[{colours.get(node.state, 'red')}]{node.state}[/]"
+        table.add_row(
+            node.id, state, node.address, node.rescue, node.link_address, node.image, node.arch
+        )
+    return table
+
+
+def link_table(found: TestbedStatus) -> Table:
+    """Links, for people."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table("link", "from", "to", "engine", "applied", "back", "as wanted", box=SIMPLE)
+    for link in found.links:
+        table.add_row(
+            link.name,
+            f"{link.a} {link.a_interface}",
+            f"{link.b} {link.b_interface}",
+            link.engine,
+            link.forward.applied,
+            "same" if link.backward == link.forward else link.backward.applied,
+            "[green]yes[/]" if link.ok else f"[red]no: {link.forward.wanted}[/]",
+        )
+    return table
+
+
+@click.command(cls=Command)
+def demo() -> None:
+    """Ping every neighbour over its link, show the result and what to try next."""
+    from vct.verbs import testbed as verbs
+
+    here = session()
+    here.require_root("demo runs ping inside the nodes")
+    paths = here.testbed()
+    results = verbs.ping_links(paths)
+    found = verbs.status(here.home, paths)
+    here.emit({"testbed": paths.name, "pings": results}, lambda: _demo_text(found, results))
+    lost = [result for result in results if result["rtt_ms"] is None]
+    if lost:
+        raise VctError(
+            f"{len(lost)} of {len(results)} neighbours did not answer",
+            hint="see: vct status",
+        )
+
+
+def _demo_text(found: TestbedStatus, results: list[dict[str, Any]]) -> Any:
+    from rich.box import SIMPLE
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table("link", "from", "to", "address", "round trip", "link is", box=SIMPLE)
+    for result in results:
+        rtt = result["rtt_ms"]
+        table.add_row(
+            result["link"],
+            result["from"],
+            result["to"],
+            result["address"],
+            "no answer" if rtt is None else f"{rtt:.2f} ms",
+            result["quality"],
+        )
+    first, second = found.nodes[0].id, found.nodes[-1].id
+    return Group(
+        node_table(found),
+        table,
+        "Try next:",
+        "  vct status",
+        f"  vct node ssh {first}",
+        f"  vct node exec {first} -- ping -c3 rd{second}.link",
+        "  edit a copy of the testbed file, then: vct init FILE",
+        "  vct cleanup    (stop; vct purge removes everything)",
+    )
+
+
+@click.command(cls=Command)
+@click.argument("directive", type=click.Choice(["flush"]), required=False)
+@click.option("--flush", is_flag=True, help="Also delete the nodes' disks and the testbed's keys.")
+def cleanup(directive: str | None, flush: bool) -> None:
+    """Stop the testbed and remove it from the host; its nodes' disks stay unless --flush."""
+    from vct.verbs import testbed as verbs
+
+    here = session()
+    flush = flush or directive == "flush"
+    name = here.testbed_name()
+    if here.dry_run:
+        plan = verbs.plan_end(here.home, name, flush=flush)
+        here.emit(_plan_document(name, plan), lambda: _plan_text(plan))
+        return
+    here.require_root("cleanup stops containers and removes network namespaces")
+    with StepProgress(here) as progress:
+        plan = verbs.cleanup(here.home, name, flush=flush, progress=progress.step)
+    document = {"testbed": name, "flushed": flush, "removed": len(plan.steps)}
+    here.emit(document, lambda: _cleanup_words(name, plan, flush=flush))
+
+
+def _cleanup_words(name: str, plan: Plan, *, flush: bool) -> str:
+    removed = f"{len(plan.steps)} things removed" if plan else "nothing was running"
+    kept = "" if flush else "; its nodes' disks are kept (vct cleanup --flush deletes them)"
+    return f"{name}: {removed}{kept}"
+
+
+@click.command(cls=Command)
+def purge() -> None:
+    """Remove all testbeds, images and state of vct; installed packages stay."""
+    from vct.verbs import testbed as verbs
+
+    here = session()
+    here.require_root("purge removes everything that vct made on this host")
+    home = here.home
+    found = verbs.purge_list(home)
+    if here.dry_run:
+        here.emit({"remove": found}, lambda: "\n".join(f"remove {item}" for item in found))
+        return
+    if found:
+        here.confirm(f"Remove {', '.join(found)}?")
+    with StepProgress(here) as progress:
+        verbs.purge(home, progress.step)
+    here.emit(
+        {"removed": found},
+        lambda: f"removed {', '.join(found)}" if found else "nothing to remove",
+    )

@@ -1,0 +1,244 @@
+"""Nodes as LXC containers: configuration files, started by lxc-start, observed by python3-lxc.
+
+python3-lxc reads states and parsed configurations; it neither starts containers nor sets root file
+systems (it would put this process into the container's control group, and can lose the root). A
+configuration that lost its root file system is never started.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import lxc
+
+from vct.drivers import netns
+from vct.drivers.container_config import (
+    INIT,
+    cgroup_of,
+    parse_config,
+    render_config,
+    root_in,
+    root_of,
+    uses_cgroup2,
+)
+from vct.drivers.files import node_directories
+from vct.drivers.process import CommandError, run
+from vct.drivers.textfiles import read, write
+from vct.drivers.waiting import wait_for
+from vct.errors import RefusedError, VctError
+from vct.paths import LXC_LOCKS, TestbedPaths
+from vct.plan.things import Container
+
+START_SCRIPT = Path(__file__).with_name("start-node.sh")
+CGROUPS = Path("/sys/fs/cgroup")
+HALT_DEADLINE_S = 10
+EXT4_STATE_OFFSET, EXT4_CLEAN = 1024 + 0x3A, 1  # ext4's s_state, of its superblock
+LIVE_STATES = frozenset({"RUNNING", "FROZEN", "STARTING", "STOPPING", "ABORTING", "FREEZING"})
+
+
+class ContainerDriver:
+    """Starts, stops and observes nodes' containers."""
+
+    kind = Container
+    workers = 4
+
+    def __init__(self, paths: TestbedPaths) -> None:
+        self._paths = paths
+        self._cgroup2 = uses_cgroup2()
+
+    def observe(self) -> list[Container]:
+        seen = []
+        for node in node_directories(self._paths):
+            config = self._paths.node(node).config
+            state, pid = self.state(node)
+            if config.exists() or state in LIVE_STATES:
+                seen.append(self._seen(node, state, pid))
+        return seen
+
+    def _seen(self, node: str, state: str, pid: int) -> Container:
+        text = read(self._paths.node(node).config)
+        thing = parse_config(text, node)
+        intact = thing.intact and text == self._render(thing)
+        return replace(
+            thing,
+            running=state == "RUNNING",
+            intact=intact,
+            at_home=state != "RUNNING" or self._at_home(thing, pid),
+        )
+
+    def _at_home(self, thing: Container, pid: int) -> bool:
+        try:
+            inode = Path(f"/proc/{pid}/ns/net").stat().st_ino
+        except OSError:  # ended meanwhile
+            return False
+        return bool(thing.namespace) and inode == netns.namespace_inode(thing.namespace)
+
+    def state(self, node: str) -> tuple[str, int]:
+        """LXC's word for a node's state, and its init's pid in our numbering (or -1)."""
+        container = lxc.Container(node, str(self._paths.nodes))
+        return str(container.state), int(container.init_pid)
+
+    def claim(self, thing: Container) -> None:
+        pass  # inside the testbed's directory, which carries our mark
+
+    def create(self, thing: Container) -> None:
+        self._discard_remains(thing.node)
+        paths = self._paths.node(thing.node)
+        choose_boot(paths.node_config / "inittab", thing.boot)
+        write(paths.config, self._render(thing), mode=0o640)
+        if thing.running:
+            self.start(thing)
+
+    def change(self, was: Container, thing: Container) -> None:
+        """Stop the node, write its configuration and start it again."""
+        self.stop(thing.node)
+        self.create(thing)
+
+    def delete(self, thing: Container) -> None:
+        """Stop the node and forget its configuration; its files stay."""
+        self.stop(thing.node)
+        paths = self._paths.node(thing.node)
+        for file in (paths.config, paths.console_log, paths.monitor_log):
+            file.unlink(missing_ok=True)
+        self._discard_remains(thing.node)
+
+    # --- start and stop --------------------------------------------------------------------------
+
+    def start(self, thing: Container) -> None:
+        """Start from the configuration on disk. Raises RefusedError if that lost its root."""
+        node = self._paths.node(thing.node)
+        self.verify(thing)
+        node.monitor_log.unlink(missing_ok=True)
+        repair(node.disk_image)
+        command = [
+            "unshare",
+            "--mount",
+            "--propagation=slave",
+            "sh",
+            str(START_SCRIPT),
+            str(node.disk_image),
+            str(node.disk),
+            str(self._paths.nodes),
+            thing.node,
+            root_of(thing, self._paths),
+            INIT,
+        ]
+        try:
+            run(command, timeout_s=60)
+        except CommandError as error:
+            words = read(node.monitor_log).strip().splitlines()[-3:]
+            raise VctError(
+                f"node {thing.node} did not start: {'; '.join(words) or error.message}",
+                hint=f"LXC's log: {node.monitor_log}\n{error.hint}",
+            ) from error
+
+    def verify(self, thing: Container) -> None:
+        """Raise RefusedError unless file and liblxc agree on the root file system of `thing`."""
+        config = self._paths.node(thing.node).config
+        root = root_of(thing, self._paths)
+        text = read(config)
+        container = lxc.Container(thing.node, str(self._paths.nodes))
+        keys = set(container.get_keys() or ())
+        # liblxc gives the path back without its type.
+        parsed = container.get_config_item("lxc.rootfs.path") if "lxc.rootfs.path" in keys else ""
+        if text != self._render(thing) or f"overlay:{parsed}" != root:
+            raise RefusedError(
+                f"node {thing.node} was not started: its configuration is not what vct wrote "
+                f"(root file system: {root_in(text) or 'none'})",
+                hint=f"the file: {config}\nwrite it again: vct init",
+            )
+        if (
+            not (Path(thing.root) / INIT.lstrip("/")).is_symlink()
+            and not (Path(thing.root) / INIT.lstrip("/")).exists()
+        ):
+            raise RefusedError(
+                f"node {thing.node} was not started: {thing.root} is not a vct image",
+                hint="build it again: vct build",
+            )
+
+    def stop(self, node: str, *, kill: bool = False) -> None:
+        """Halt a node, or kill it after a deadline; returns when its disk is released."""
+        state, _ = self.state(node)
+        if state in LIVE_STATES:
+            how = ["--kill"] if kill or state != "RUNNING" else [f"--timeout={HALT_DEADLINE_S}"]
+            where = [f"--lxcpath={self._paths.nodes}", f"--name={node}"]
+            run(["lxc-stop", *where, *how], check=False, timeout_s=HALT_DEADLINE_S + 20)
+        wait_for(
+            lambda: self.state(node)[0] == "STOPPED" and not self._disk_in_use(node),
+            what=f"node {node} to stop",
+            hint=f"see: lxc-info -P {self._paths.nodes} -n {node}",
+        )
+
+    def _disk_in_use(self, node: str) -> bool:
+        image = str(self._paths.node(node).disk_image)
+        return any(
+            read(file).strip() == image
+            for file in Path("/sys/block").glob("loop*/loop/backing_file")
+        )
+
+    def _discard_remains(self, node: str) -> None:
+        """Remove what a killed monitor leaves: control groups, LXC's lock file."""
+        for hierarchy in hierarchies():
+            remove_groups(hierarchy / cgroup_of(self._paths.name, node))
+        lock = LXC_LOCKS / str(self._paths.nodes).lstrip("/") / f".{node}"
+        lock.unlink(missing_ok=True)
+
+    def _render(self, thing: Container) -> str:
+        if thing.arch not in ("amd64", "i386"):
+            return ""
+        return render_config(thing, self._paths, cgroup2=self._cgroup2)
+
+
+def attach_command(paths: TestbedPaths, node: str, command: list[str]) -> list[str]:
+    """The argv that runs a command inside a running node."""
+    return [
+        "lxc-attach",
+        f"--lxcpath={paths.nodes}",
+        f"--name={node}",
+        "--clear-env",
+        "--set-var=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "--set-var=HOME=/root",
+        f"--set-var=TERM={os.environ.get('TERM', 'dumb')}",
+        "--",
+        *command,
+    ]
+
+
+def choose_boot(link: Path, boot: str) -> None:
+    """Point the node's inittab at the image's one for a `fast` or a `full` boot."""
+    target = f"/etc/vct/inittab.{boot}"
+    if not (link.is_symlink() and str(link.readlink()) == target):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def repair(disk_image: Path) -> None:
+    """Check a disk image that was not unmounted cleanly, as after a power cut."""
+    with disk_image.open("rb") as file:
+        file.seek(EXT4_STATE_OFFSET)
+        state = int.from_bytes(file.read(2), "little")
+    if state != EXT4_CLEAN:
+        done = run(["e2fsck", "-p", str(disk_image)], check=False)
+        if done.code > 1:  # 1: repaired (e2fsck(8))
+            raise VctError(
+                f"the disk image {disk_image} is damaged: {done.stdout.strip()}",
+                hint=f"repair it: e2fsck {disk_image}\nor start over: vct node remove, vct init",
+            )
+
+
+def hierarchies(root: Path = CGROUPS) -> list[Path]:
+    """The roots of all control group hierarchies, on v1, v2 and hybrid hosts."""
+    if uses_cgroup2(root):
+        return [root]
+    return [path for path in root.glob("*/") if path.is_dir() and not path.is_symlink()]
+
+
+def remove_groups(group: Path) -> None:
+    """Remove a control group and those below it; raises OSError when processes are in one."""
+    if not group.is_dir():
+        return
+    for below in sorted(group.rglob("*/"), reverse=True):
+        below.rmdir()
+    group.rmdir()

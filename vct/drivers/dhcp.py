@@ -1,0 +1,156 @@
+"""DHCP and names on a testbed's local network: one dnsmasq in the fabric.
+
+Every node has a fixed lease and two names: `rd0001` on the local network, `rd0001.link` on its
+links. Other devices get the addresses of DESIGN section 7. What it was told is read back from its
+files, that it lives from its process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from ipaddress import ip_address
+from pathlib import Path
+
+from vct import names
+from vct.drivers.netns import inside_command
+from vct.drivers.network import Network
+from vct.drivers.process import run
+from vct.drivers.textfiles import read, write
+from vct.drivers.waiting import wait_for
+from vct.paths import TestbedPaths
+from vct.plan.things import Dhcp, DhcpHost
+
+RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+class DhcpDriver:
+    """Runs and observes the testbed's dnsmasq."""
+
+    kind = Dhcp
+    workers = 1
+
+    def __init__(self, network: Network, paths: TestbedPaths) -> None:
+        self._network = network
+        self._directory = paths.run / "dhcp"
+        self._config = self._directory / "dnsmasq.conf"
+        self._pid_file = self._directory / "dnsmasq.pid"
+        self._leases = self._directory / "hosts"
+        self._names = self._directory / "names"
+
+    def observe(self) -> list[Dhcp]:
+        if not self._pid() or self._network.fabric not in self._network.snapshot:
+            return []
+        return [parse_dhcp(read(self._config), read(self._leases), read(self._names))]
+
+    def claim(self, thing: Dhcp) -> None:
+        pass  # inside the testbed's own namespace and directory
+
+    def create(self, thing: Dhcp) -> None:
+        self.delete(thing)
+        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._write(thing)
+        command = ["dnsmasq", f"--conf-file={self._config}"]
+        run(inside_command(self._network.fabric, command), timeout_s=10)
+
+    def change(self, was: Dhcp, thing: Dhcp) -> None:
+        """Nodes that come and go are read anew; anything else needs a new process."""
+        pid = self._pid()
+        if not pid or (was.interface, was.first, was.last) != (
+            thing.interface,
+            thing.first,
+            thing.last,
+        ):
+            self.create(thing)
+            return
+        self._write(thing)
+        os.kill(pid, signal.SIGHUP)
+
+    def delete(self, thing: Dhcp) -> None:
+        pid = self._pid()
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not self._pid(), what="dnsmasq to end", hint=f"kill {pid}")
+        if self._directory.exists():
+            shutil.rmtree(self._directory)
+
+    def _write(self, thing: Dhcp) -> None:
+        write(self._config, render_config(thing, self._directory, find_resolver()))
+        write(self._leases, render_leases(thing.hosts))
+        write(self._names, render_names(thing.hosts))
+
+    def _pid(self) -> int:
+        """The running dnsmasq that was started with our file; 0 if there is none."""
+        text = read(self._pid_file).strip()
+        if not text.isdigit():
+            return 0
+        command = read(Path("/proc") / text / "cmdline").split("\0")
+        return int(text) if f"--conf-file={self._config}" in command else 0
+
+
+def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:
+    """dnsmasq's configuration; `resolver` is a resolv.conf that works from the fabric."""
+    lines = [
+        f"interface={thing.interface}",
+        "bind-interfaces",
+        "except-interface=lo",
+        "no-hosts",
+        f"pid-file={directory / 'dnsmasq.pid'}",
+        f"dhcp-leasefile={directory / 'leases'}",
+        "dhcp-authoritative",
+        "no-ping",
+        f"domain={names.DOMAIN}",
+        f"local=/{names.DOMAIN}/",
+        "expand-hosts",
+        "user=root",
+        f"dhcp-range={thing.first},{thing.last},{names.LOCAL_NETWORK.netmask},1h",
+        f"dhcp-option=option:router,{names.LOCAL_GATEWAY}",
+        f"dhcp-hostsfile={directory / 'hosts'}",
+        f"addn-hosts={directory / 'names'}",
+    ]
+    lines.append(f"resolv-file={resolver}" if resolver else "no-resolv")
+    return "\n".join(lines) + "\n"
+
+
+def render_leases(hosts: tuple[DhcpHost, ...]) -> str:
+    """dnsmasq's dhcp-hostsfile: a fixed lease per line, `MAC,address,name`."""
+    return "".join(f"{host.mac},{host.address},{host.name}\n" for host in hosts)
+
+
+def render_names(hosts: tuple[DhcpHost, ...]) -> str:
+    """Names as in /etc/hosts: each node on the local network, and on its links."""
+    return "".join(
+        f"{host.address} {host.name}\n{host.link_address} {host.name}.link.{names.DOMAIN}\n"
+        for host in hosts
+    )
+
+
+def parse_dhcp(config: str, leases: str, known: str) -> Dhcp:
+    """The thing that these three files were rendered from."""
+    options = dict(line.split("=", 1) for line in config.splitlines() if "=" in line)
+    first, last, *_ = (options.get("dhcp-range", "") + ",,").split(",")
+    on_links = [line.split()[0] for line in known.splitlines()][1::2]
+    fixed = [line.split(",") for line in leases.splitlines()]
+    return Dhcp(
+        interface=options.get("interface", ""),
+        first=first,
+        last=last,
+        hosts=tuple(
+            DhcpHost(mac=mac, address=address, name=name, link_address=link)
+            for (mac, address, name), link in zip(fixed, on_links, strict=False)
+        ),
+    )
+
+
+def find_resolver(candidates: tuple[Path, ...] = RESOLVERS) -> Path | None:
+    """A resolv.conf whose name servers can be reached from a namespace: none on loopback."""
+    for file in candidates:
+        servers = [
+            line.split()[1]
+            for line in read(file).splitlines()
+            if line.startswith("nameserver") and len(line.split()) > 1
+        ]
+        if servers and not any(ip_address(s.split("%")[0]).is_loopback for s in servers):
+            return file
+    return None

@@ -1,0 +1,71 @@
+"""A stopped node's file system, mounted on the host for a look inside or a change from outside.
+
+Two mounts per node, under the testbed's run-time directory: its disk image by a loop device, and
+the overlay of image and writable layer as the node sees it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vct.drivers.process import CommandError, run
+from vct.drivers.textfiles import read
+from vct.errors import RefusedError
+from vct.paths import TestbedPaths
+from vct.plan.things import OfflineMount
+
+
+class OfflineMountDriver:
+    """Mounts and unmounts stopped nodes."""
+
+    kind = OfflineMount
+    workers = 1
+
+    def __init__(self, paths: TestbedPaths) -> None:
+        self._paths = paths
+
+    def observe(self) -> list[OfflineMount]:
+        mounted = mounts_below(read(Path("/proc/self/mountinfo")), self._paths.mounts)
+        nodes = {Path(place).relative_to(self._paths.mounts).parts[0] for place in mounted}
+        return [OfflineMount(node=node, root=str(self.place(node))) for node in sorted(nodes)]
+
+    def place(self, node: str) -> Path:
+        """Where a node's file system is mounted."""
+        return self._paths.mounts / node / "root"
+
+    def claim(self, thing: OfflineMount) -> None:
+        pass  # inside the testbed's run-time directory
+
+    def create(self, thing: OfflineMount) -> None:
+        node = self._paths.node(thing.node)
+        place, disk = self.place(thing.node), self._paths.mounts / thing.node / "disk"
+        for directory in (place, disk):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run(["mount", "-o", "loop,noatime", str(node.disk_image), str(disk)])
+        for directory in (disk / "delta", disk / "work"):
+            directory.mkdir(exist_ok=True)
+        layers = f"lowerdir={thing.root},upperdir={disk}/delta,workdir={disk}/work"
+        run(["mount", "-t", "overlay", "-o", layers, f"vct-{thing.node}", str(place)])
+
+    def change(self, was: OfflineMount, thing: OfflineMount) -> None:
+        raise AssertionError("a mount is made and unmade, not changed")
+
+    def delete(self, thing: OfflineMount) -> None:
+        below = mounts_below(read(Path("/proc/self/mountinfo")), self._paths.mounts / thing.node)
+        for place in sorted(below, reverse=True):
+            try:
+                run(["umount", place])
+            except CommandError as error:
+                raise RefusedError(
+                    f"the mount of node {thing.node} is in use: {error.message}",
+                    hint=f"leave {self.place(thing.node)} (see: fuser -vm {place}), then try again",
+                ) from None
+        for directory in (self.place(thing.node), self._paths.mounts / thing.node / "disk"):
+            if directory.exists():
+                directory.rmdir()
+
+
+def mounts_below(mountinfo: str, directory: Path) -> list[str]:
+    """Mount points below a directory, from /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    places = [line.split()[4] for line in mountinfo.splitlines() if len(line.split()) > 4]
+    return [place for place in places if Path(place).is_relative_to(directory)]

@@ -1,0 +1,81 @@
+"""A node's network namespace: eth0 on the local bridge, with the addresses it will have.
+
+Made before the container, which then shares the namespace: a node's network outlives its reboots
+and crashes.
+"""
+
+from __future__ import annotations
+
+from vct import names
+from vct.drivers import netns
+from vct.drivers.fabric import claim_namespace, make_own_namespace, visible_addresses
+from vct.drivers.network import Interface, Network
+from vct.drivers.wire import wait_until_free
+from vct.plan.things import NodeNetwork
+
+ETH0 = "eth0"
+
+
+class NodeNetworkDriver:
+    """Makes and observes node namespaces; a node's direct links are wires and ports."""
+
+    kind = NodeNetwork
+    workers = 1
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def observe(self) -> list[NodeNetwork]:
+        network = self._network
+        return [
+            _seen(node, name, network.snapshot[name], self._gateway(name))
+            for node, name in network.node_namespaces().items()
+        ]
+
+    def _gateway(self, namespace: str) -> str:
+        # dst_len 0: only default routes
+        for route in self._network.at(namespace).get_default_routes(family=2, table=254):
+            return str(route.get("gateway") or "")
+        return ""
+
+    def claim(self, thing: NodeNetwork) -> None:
+        claim_namespace(self._network, thing.namespace)
+
+    def create(self, thing: NodeNetwork) -> None:
+        if not netns.namespace_inode(thing.namespace) or netns.is_half_made(thing.namespace):
+            make_own_namespace(self._network, thing.namespace)
+        self._connect(thing)
+
+    def change(self, was: NodeNetwork, thing: NodeNetwork) -> None:
+        """Make eth0 anew; the namespace, and a node that runs in it, stay."""
+        self._network.delete_interface(thing.namespace, ETH0)
+        self._connect(thing)
+
+    def delete(self, thing: NodeNetwork) -> None:
+        self._network.release(thing.namespace)
+        netns.delete_namespace(thing.namespace)
+
+    def _connect(self, thing: NodeNetwork) -> None:
+        network, port = self._network, names.local_port(thing.node)
+        wait_until_free(network, network.fabric, port)
+        network.add_veth(network.fabric, port, thing.namespace, ETH0, peer_address=thing.mac)
+        bridge = network.index(network.fabric, names.LOCAL_BRIDGE)
+        network.set_up(network.fabric, port, master=bridge)
+        index = network.set_up(thing.namespace, ETH0)
+        for address in thing.addresses:
+            network.add_address(thing.namespace, index, address)
+        if thing.gateway:
+            network.at(thing.namespace).route("replace", dst="default", gateway=thing.gateway)
+
+
+def _seen(
+    node: str, namespace: str, interfaces: dict[str, Interface] | object, gateway: str
+) -> NodeNetwork:
+    found = interfaces.get(ETH0) if isinstance(interfaces, dict) else None
+    return NodeNetwork(
+        node=node,
+        namespace=namespace,
+        mac=found.mac if found else "",
+        addresses=visible_addresses(found) if found else (),
+        gateway=gateway,
+    )

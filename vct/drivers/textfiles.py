@@ -1,0 +1,22 @@
+"""Small text files: read if there, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def read(file: Path) -> str:
+    """A file's text, empty if it is not there."""
+    try:
+        return file.read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):  # the latter: a process' file in /proc
+        return ""
+
+
+def write(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a whole file or nothing: under a temporary name first, then renamed."""
+    temporary = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+    temporary.rename(path)

@@ -1,0 +1,158 @@
+"""The way out: one veth pair between host and fabric, NAT at both ends, the host's forwarding.
+
+NAT happens twice on purpose: the fabric hides 10.241.0.0/16 behind its uplink address, the host
+hides that behind its own, so two testbeds with the same addresses never meet. Each side has one
+nftables table of ours, told from others' by its comment; nothing else of the firewall is touched.
+"""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Network, ip_interface
+from socket import AF_INET
+from typing import Any
+
+from pyroute2.iproute.linux import IPRoute
+
+from vct import names
+from vct.drivers import hostwide
+from vct.drivers.netns import inside_command
+from vct.drivers.network import HOST, Network
+from vct.drivers.process import CommandError, run
+from vct.errors import RefusedError
+from vct.plan.things import Uplink
+
+FABRIC_INTERFACE = "uplink"
+
+
+class UplinkDriver:
+    """Makes and observes a testbed's uplink."""
+
+    kind = Uplink
+    workers = 1
+
+    def __init__(self, network: Network, host: hostwide.HostWide) -> None:
+        self._network = network
+        self._host = host
+        self._table = names.firewall_table(network.testbed)
+        self._interface = names.uplink_interface(network.testbed)
+
+    def observe(self) -> list[Uplink]:
+        network = self._network
+        found = network.host_interface(self._interface)
+        near = found if found is not None and found.alias == network.mark else None
+        far = network.snapshot.get(network.fabric, {}).get(FABRIC_INTERFACE)
+        here, there = self._has_table(HOST), far is not None and self._has_table(network.fabric)
+        if near is None and far is None and not here:
+            return []
+        return [
+            Uplink(
+                interface=self._interface,
+                host_address=near.addresses[0].address if near and near.addresses else "",
+                fabric_address=far.addresses[0].address if far and far.addresses else "",
+                nat=here and there,
+                forwarding=hostwide.forwarding(),
+            )
+        ]
+
+    def claim(self, thing: Uplink) -> None:
+        found = self._network.host_interface(thing.interface)
+        if found is not None and found.alias != self._network.mark:
+            raise RefusedError(
+                f"an interface {thing.interface} exists on the host and is not ours",
+                hint="rename your testbed (name: in its file), or remove the interface yourself",
+            )
+        if self._tables(HOST).get(self._table, self._network.mark) != self._network.mark:
+            raise RefusedError(
+                f"an nftables table {self._table} exists on the host and is not ours",
+                hint=f"look at it: nft list table ip {self._table}",
+            )
+
+    def create(self, thing: Uplink) -> None:
+        network = self._network
+        self.delete(thing)
+        network.add_veth(network.fabric, FABRIC_INTERFACE, network.fabric, thing.interface)
+        # Marked before the host can see it.
+        index = network.index(network.fabric, thing.interface)
+        network.at(network.fabric).link("set", index=index, ifalias=network.mark)
+        network.move_to_host(network.fabric, index)
+        index = network.set_up(HOST, thing.interface)
+        network.add_address(HOST, index, thing.host_address)
+        index = network.set_up(network.fabric, FABRIC_INTERFACE)
+        network.add_address(network.fabric, index, thing.fabric_address)
+        gateway = str(ip_interface(thing.host_address).ip)
+        network.at(network.fabric).route("replace", dst="default", gateway=gateway)
+        self._load(network.fabric, str(names.LOCAL_NETWORK), f'oifname "{FABRIC_INTERFACE}"')
+        source = str(ip_interface(thing.host_address).network)
+        self._load(HOST, source, f'oifname != "{thing.interface}"')
+        self._host.want_forwarding()
+
+    def change(self, was: Uplink, thing: Uplink) -> None:
+        self.create(thing)
+
+    def delete(self, thing: Uplink) -> None:
+        self._network.delete_interface(HOST, thing.interface)
+        if self._has_table(HOST):
+            self._nft(HOST, f"delete table ip {self._table}")
+        self._host.release()
+
+    def _load(self, namespace: str, source: str, way_out: str) -> None:
+        rules = render_nat(self._table, self._network.mark, source=source, way_out=way_out)
+        self._nft(namespace, rules)
+
+    def _has_table(self, namespace: str) -> bool:
+        return self._tables(namespace).get(self._table) == self._network.mark
+
+    def _tables(self, namespace: str) -> dict[str, str]:
+        """Tables of family ip by name, with their mark."""
+        listing = run(inside(namespace, ["nft", "-j", "list", "ruleset", "ip"])).stdout
+        return parse_tables(listing)
+
+    def _nft(self, namespace: str, rules: str) -> None:
+        try:
+            run(inside(namespace, ["nft", "-f", "-"]), input=rules)
+        except CommandError as error:
+            error.hint = "does this kernel have nftables NAT? ask: vct doctor"
+            raise
+
+
+def taken_networks() -> list[IPv4Network]:
+    """Networks that the host has routes to, but for the default route."""
+    with IPRoute() as netlink:
+        routes = [
+            f"{route.get('dst')}/{route['dst_len']}"
+            for route in netlink.get_routes(family=AF_INET)
+            if route["dst_len"] > 0
+        ]
+    return [IPv4Network(route, strict=False) for route in routes]
+
+
+def inside(namespace: str, command: list[str]) -> list[str]:
+    """The argv for a namespace, or for the host."""
+    return command if namespace == HOST else inside_command(namespace, command)
+
+
+def render_nat(table: str, mark: str, *, source: str, way_out: str) -> str:
+    """An nft script that makes our table anew: what comes from `source` and leaves by `way_out`
+    gets the address of the interface it leaves by. The rule's comment is the mark (nft 1.0 does
+    not show a table's comment in JSON)."""
+    return f"""\
+table ip {table}
+delete table ip {table}
+table ip {table} {{
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {source} {way_out} masquerade comment "{mark}"
+  }}
+}}
+"""
+
+
+def parse_tables(listing: str) -> dict[str, str]:
+    """Tables by name, with the comment of their last rule (empty without), from `nft -j`."""
+    objects: list[dict[str, Any]] = json.loads(listing or "{}").get("nftables", [])
+    found = {item["table"]["name"]: "" for item in objects if "table" in item}
+    for item in objects:
+        if "rule" in item:
+            found[item["rule"]["table"]] = item["rule"].get("comment", "")
+    return found

@@ -1,0 +1,59 @@
+"""What a testbed file means: resolved values, all defaults filled in, whole numbers, fixed units.
+
+Everything after loading works on these; it never sees what the user wrote. No I/O, no YAML, no
+pydantic: quick to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vct.quality import Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A research device. `position` is latitude and longitude in degrees."""
+
+    id: str
+    image: str = "node-debian"
+    arch: str = "amd64"
+    memory_mib: int = 256
+    disk_mib: int = 512
+    boot: str = "fast"
+    position: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A point-to-point link between nodes `a` and `b`; `forward` is what happens from a to b."""
+
+    name: str
+    a: str
+    b: str
+    forward: Quality = Quality()  # noqa: RUF009 - a frozen value
+    backward: Quality = Quality()  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A layer-2 segment that two or more nodes share."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testbed:
+    """Nodes sorted by id, links and segments in the file's order.
+
+    `source` is the file that it came from, for messages only: it does not count in a comparison.
+    """
+
+    __test__ = False  # the name is the field's word, not a test of pytest's
+
+    name: str
+    nodes: tuple[Node, ...] = ()
+    links: tuple[Link, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    source: str = field(default="", compare=False)

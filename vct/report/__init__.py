@@ -1,0 +1,1 @@
+"""Outcomes and states to words and JSON. Pure: nothing is looked at, nothing is printed."""

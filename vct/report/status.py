@@ -1,0 +1,194 @@
+"""A testbed's state as a value with stable field names: what `status`, `node` and `link` print.
+
+Made from what is wanted, what was seen and who answers; pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from vct import names
+from vct.model.testbed import Link, Node, Testbed
+from vct.plan.things import Container, Relay, RelayLink, Shaping, Thing, Wire
+from vct.quality import UNSHAPED, Quality
+
+
+class NodeState(StrEnum):
+    """What a node is doing."""
+
+    READY = "ready"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    ABSENT = "absent"
+
+
+STATE_SENTENCES: Mapping[NodeState, str] = {
+    NodeState.READY: "its ssh server answers",
+    NodeState.STARTING: "it runs, but its ssh server does not answer (yet): vct node console",
+    NodeState.STOPPED: "it was halted: vct init or vct node start brings it back",
+    NodeState.ABSENT: "it was never made, or removed: vct init makes it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """One node. `reason` says why it is in its state and what to do next."""
+
+    id: str
+    state: NodeState
+    reason: str
+    hostname: str
+    image: str
+    arch: str
+    memory_mib: int
+    disk_mib: int
+    address: str
+    rescue: str
+    link_address: str
+    mac: str
+    namespace: str
+    interfaces: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direction:
+    """One direction of a link: what was asked for, and what is applied now."""
+
+    wanted: str
+    applied: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStatus:
+    """One link. `engine` is none, netem, kernel or relay. `ok`: applied is as wanted."""
+
+    name: str
+    a: str
+    a_interface: str
+    b: str
+    b_interface: str
+    ok: bool
+    engine: str
+    forward: Direction
+    backward: Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestbedStatus:
+    """A testbed. `differences` are the steps that `vct init` would do now."""
+
+    __test__ = False  # the name is the field's word, not a test of pytest's
+
+    name: str
+    ready: bool
+    nodes: tuple[NodeStatus, ...]
+    links: tuple[LinkStatus, ...]
+    segments: tuple[dict[str, object], ...]
+    differences: tuple[str, ...]
+
+    def document(self) -> dict[str, object]:
+        """JSON-able, fields as above."""
+        return asdict(self)
+
+
+def testbed_status(
+    testbed: Testbed,
+    wanted: Iterable[Thing],
+    seen: Iterable[Thing],
+    silent: Mapping[str, str],
+    differences: Iterable[str],
+) -> TestbedStatus:
+    """The state of a testbed; `silent` holds what was seen of nodes that do not answer ssh."""
+    want, have = list(wanted), list(seen)
+    nodes = tuple(_node(node, want, have, silent) for node in testbed.nodes)
+    links = tuple(_link(link, want, have) for link in testbed.links)
+    return TestbedStatus(
+        name=testbed.name,
+        ready=all(node.state is NodeState.READY for node in nodes)
+        and all(link.ok for link in links),
+        nodes=nodes,
+        links=links,
+        segments=tuple(
+            {"name": segment.name, "members": list(segment.members)} for segment in testbed.segments
+        ),
+        differences=tuple(differences),
+    )
+
+
+def _node(
+    node: Node, wanted: list[Thing], seen: list[Thing], silent: Mapping[str, str]
+) -> NodeStatus:
+    want = next(t for t in wanted if isinstance(t, Container) and t.node == node.id)
+    have = next((t for t in seen if isinstance(t, Container) and t.node == node.id), None)
+    if have is None:
+        state = NodeState.ABSENT
+    elif not have.running:
+        state = NodeState.STOPPED
+    else:
+        state = NodeState.STARTING if node.id in silent else NodeState.READY
+    reason = STATE_SENTENCES[state]
+    if state is NodeState.STARTING:
+        reason += f" ({silent[node.id]})"
+    return NodeStatus(
+        id=node.id,
+        state=state,
+        reason=reason,
+        hostname=want.hostname,
+        image=(have or want).image,
+        arch=node.arch,
+        memory_mib=node.memory_mib,
+        disk_mib=node.disk_mib,
+        address=str(names.local_ipv4(node.id)),
+        rescue=str(names.rescue_ipv6(node.id)),
+        link_address=str(names.link_ipv4(node.id)),
+        mac=names.mac(0, node.id),
+        namespace=want.namespace,
+        interfaces=_interfaces(node.id, wanted),
+    )
+
+
+def _interfaces(node: str, wanted: list[Thing]) -> dict[str, str]:
+    """Interface to the link that it is on."""
+    found = {
+        end.interface: thing.link
+        for thing in wanted
+        if isinstance(thing, Wire)
+        for end in (thing.a, thing.b)
+        if end is not None and end.node == node
+    }
+    return dict(sorted(found.items()))
+
+
+def _link(link: Link, wanted: list[Thing], seen: list[Thing]) -> LinkStatus:
+    want = next(t for t in wanted if isinstance(t, Wire) and t.link == link.name)
+    have = next((t for t in seen if isinstance(t, Wire) and t.link == link.name), None)
+    engine, forward, backward = applied_quality(link.name, seen)
+    assert want.a is not None  # noqa: S101 - wanted wires have both ends
+    assert want.b is not None  # noqa: S101
+    return LinkStatus(
+        name=link.name,
+        a=link.a,
+        a_interface=want.a.interface,
+        b=link.b,
+        b_interface=want.b.interface,
+        ok=want == have and (forward, backward) == (link.forward, link.backward),
+        engine=engine if have else "absent",
+        forward=Direction(wanted=str(link.forward), applied=str(forward)),
+        backward=Direction(wanted=str(link.backward), applied=str(backward)),
+    )
+
+
+def applied_quality(link: str, seen: Iterable[Thing]) -> tuple[str, Quality, Quality]:
+    """Engine, forward and backward quality that a link has now."""
+    engine, found = "none", {"forward": UNSHAPED, "backward": UNSHAPED}
+    for thing in seen:
+        match thing:
+            case Shaping(link=name) if name == link:
+                engine, found[thing.direction] = thing.engine, thing.quality
+            case Relay(links=links):
+                for carried in links:
+                    if isinstance(carried, RelayLink) and carried.link == link:
+                        return "relay", carried.forward, carried.backward
+    return engine, found["forward"], found["backward"]

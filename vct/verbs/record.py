@@ -1,0 +1,69 @@
+"""The record of a testbed: its mark, what was last asked for, and the numbers given out for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from vct.drivers.textfiles import read, write
+from vct.errors import RefusedError, VctError
+from vct.model.load import parse_testbed, testbed_document
+from vct.model.testbed import Testbed
+from vct.paths import TestbedPaths
+from vct.plan.wanted import Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A testbed as it was last asked for, and the numbers that were given out for it."""
+
+    testbed: Testbed
+    numbers: Numbers
+
+
+def load_applied(paths: TestbedPaths) -> Applied | None:
+    """What was last asked for, if this testbed was ever applied."""
+    text = read(paths.applied)
+    if not text:
+        return None
+    try:
+        document = json.loads(text)
+        testbed = parse_testbed(json.dumps(document["testbed"]), str(paths.applied))
+        return Applied(testbed=testbed, numbers=Numbers(**document["numbers"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise VctError(
+            f"the record of testbed {paths.name} is damaged ({paths.applied}: {error})",
+            hint=f"apply its file again: rm {paths.applied}; vct init FILE",
+        ) from None
+
+
+def save_applied(paths: TestbedPaths, applied: Applied | None) -> None:
+    """Record what is asked for; None forgets it."""
+    if applied is None:
+        paths.applied.unlink(missing_ok=True)
+        return
+    document = {
+        "testbed": testbed_document(applied.testbed),
+        "numbers": asdict(applied.numbers),
+    }
+    write(paths.applied, json.dumps(document, indent=1))
+
+
+def claim_directory(paths: TestbedPaths) -> None:
+    """Make the testbed's directory with its mark. Raises RefusedError when it is not ours."""
+    if paths.root.exists() and not paths.mark.exists() and any(paths.root.iterdir()):
+        raise RefusedError(
+            f"the directory {paths.root} exists and is not ours",
+            hint="rename your testbed (name: in its file), or move the directory away",
+        )
+    for directory in (paths.root.parent, paths.root, paths.nodes):
+        directory.mkdir(mode=0o711, exist_ok=True)
+    paths.mark.touch()
+
+
+def require_applied(paths: TestbedPaths) -> Applied:
+    """What was last asked for. Raises VctError if this testbed was never applied."""
+    applied = load_applied(paths)
+    if applied is None:
+        raise VctError(f"testbed {paths.name} was never applied", hint="apply it: vct init FILE")
+    return applied

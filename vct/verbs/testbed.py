@@ -1,0 +1,257 @@
+"""Verbs for a whole testbed: init, wait, status, ping, cleanup, purge.
+
+Each observes first, plans, and applies under the testbed's lock. Called by the command line and by
+vct.testing; progress goes to a callback.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vct import names
+from vct.apply.journal import Journal
+from vct.apply.lock import locked
+from vct.apply.loop import Drivers, Progress, observe, quiet, run_plan
+from vct.build.store import find_image
+from vct.drivers import shaping_support, ssh_probe, uplink
+from vct.drivers.containers import ContainerDriver, attach_command
+from vct.drivers.host import ensure_home
+from vct.drivers.process import run
+from vct.drivers.registry import open_drivers
+from vct.drivers.textfiles import read
+from vct.errors import NotReadyError
+from vct.model.testbed import Testbed
+from vct.paths import Home, TestbedPaths
+from vct.plan.outcome import Outcome
+from vct.plan.steps import Plan, Step, diff
+from vct.plan.things import KEEPSAKES, Container, Thing
+from vct.plan.wanted import BuiltImage, Facts, number, wanted
+from vct.report.status import TestbedStatus, testbed_status
+from vct.verbs.record import (
+    Applied,
+    claim_directory,
+    load_applied,
+    require_applied,
+    save_applied,
+)
+
+CONSOLE_TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan and what it was made from."""
+
+    applied: Applied
+    wanted: list[Thing]
+    seen: list[Thing]
+    plan: Plan
+
+
+def gather_facts(home: Home, testbed: Testbed) -> Facts:
+    """What this host offers this testbed. Raises VctError for an image that is not built."""
+    images: dict[tuple[str, str], BuiltImage] = {}
+    for image, arch in {(node.image, node.arch) for node in testbed.nodes}:
+        found = find_image(home.images, image, arch)
+        images[image, arch] = BuiltImage(label=f"{image}@{found.digest[:12]}", root=str(found.root))
+    return Facts(netem=shaping_support.has_netem(), images=images)
+
+
+def prepare(home: Home, testbed: Testbed, drivers: Drivers) -> Prepared:
+    """Observe, and plan the way from what is to what the testbed says. Changes nothing."""
+    facts = gather_facts(home, testbed)
+    before = load_applied(home.testbed(testbed.name))
+    taken = () if before else uplink.taken_networks()
+    numbers = number(testbed, before.numbers if before else None, taken)
+    want = wanted(testbed, numbers, facts)
+    have = observe(drivers)
+    return Prepared(
+        applied=Applied(testbed=testbed, numbers=numbers),
+        wanted=want,
+        seen=have,
+        plan=diff(want, have),
+    )
+
+
+def plan_init(home: Home, testbed: Testbed) -> Prepared:
+    """What `init` would do."""
+    with open_drivers(home, testbed.name) as drivers:
+        return prepare(home, testbed, drivers)
+
+
+def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
+    """Bring a testbed to what it says. Raises what the steps raise, after undoing them."""
+    paths = home.testbed(testbed.name)
+    ensure_home(home)
+    with locked(paths.lock), open_drivers(home, testbed.name) as drivers:
+        prepared = prepare(home, testbed, drivers)
+        before = load_applied(paths)
+        if not prepared.plan:
+            if before != prepared.applied:
+                save_applied(paths, prepared.applied)
+            return Outcome()
+        claim_directory(paths)
+        save_applied(paths, prepared.applied)
+        try:
+            return run_plan(prepared.plan, drivers, Journal(paths.journal), progress)
+        except BaseException:
+            save_applied(paths, before)
+            raise
+
+
+def wait_ready(
+    home: Home,
+    testbed: Testbed,
+    timeout_s: float,
+    on_ready: Callable[[str], None] = lambda _node: None,
+) -> None:
+    """Wait until every node's ssh server answers. Raises NotReadyError with what was seen."""
+    addresses = {node.id: str(names.local_ipv4(node.id)) for node in testbed.nodes}
+    fabric = names.fabric_namespace(testbed.name)
+    silent = ssh_probe.wait_for_ssh(fabric, addresses, timeout_s, on_ready)
+    if silent:
+        paths = home.testbed(testbed.name)
+        seen = {node: last_seen(paths, node, what) for node, what in silent.items()}
+        count = f"{len(silent)} of {len(addresses)} nodes"
+        raise NotReadyError(
+            f"{count} not ready after {timeout_s:g} s: {names.render_node_set(silent)}",
+            seen=seen,
+            hint="look inside: vct node console " + next(iter(silent)),
+        )
+
+
+def last_seen(paths: TestbedPaths, node: str, what: str) -> str:
+    """What can be seen of a node that does not answer: state, console's end, processes."""
+    state, _ = ContainerDriver(paths).state(node)
+    console = read(paths.node(node).console_log).splitlines()[-CONSOLE_TAIL_LINES:]
+    lines = [f"ssh: {what}; container: {state}", "console:", *(f"  {line}" for line in console)]
+    if state == "RUNNING":
+        listing = run(attach_command(paths, node, ["ps", "ax"]), check=False, timeout_s=5)
+        lines += ["processes:", *(f"  {line}" for line in listing.stdout.splitlines())]
+    return "\n".join(lines)
+
+
+# --- status --------------------------------------------------------------------------------------
+
+
+def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
+    """The testbed as it is now, beside what was asked for."""
+    applied = require_applied(paths)
+    with open_drivers(home, paths.name) as drivers:
+        prepared = prepare(home, applied.testbed, drivers)
+    running = [t.node for t in prepared.seen if isinstance(t, Container) and t.running]
+    addresses = {
+        node.id: str(names.local_ipv4(node.id))
+        for node in applied.testbed.nodes
+        if node.id in running
+    }
+    silent: Mapping[str, str] = {}
+    if addresses:
+        silent = ssh_probe.wait_for_ssh(names.fabric_namespace(paths.name), addresses, 0)
+    return testbed_status(
+        applied.testbed, prepared.wanted, prepared.seen, silent, map(str, prepared.plan.steps)
+    )
+
+
+def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
+    """One ping from each link's first node to its second, over the link; `rtt_ms` or None."""
+    applied = require_applied(paths)
+    results = []
+    for link in applied.testbed.links:
+        address = str(names.link_ipv4(link.b))
+        # Lossy links lose pings too: the first of five answers counts.
+        ping = [
+            "sh",
+            "-c",
+            f"for i in 1 2 3 4 5; do ping -n -c1 -W2 {address} && exit; done; exit 1",
+        ]
+        done = run(attach_command(paths, link.a, ping), check=False, timeout_s=30)
+        results.append(
+            {
+                "link": link.name,
+                "from": link.a,
+                "to": link.b,
+                "address": address,
+                "rtt_ms": parse_rtt(done.stdout),
+                "quality": str(link.forward),
+            }
+        )
+    return results
+
+
+def parse_rtt(ping_output: str) -> float | None:
+    """The last `time=… ms` that ping printed."""
+    times = re.findall(r"time[=<]([0-9.]+) ms", ping_output)
+    return float(times[-1]) if times else None
+
+
+def plan_cleanup(seen: list[Thing], *, flush: bool) -> Plan:
+    """Everything goes; users' data (disks, keys) only when `flush`."""
+    return Plan(tuple(step for step in diff([], seen).steps if flush or step.kind not in KEEPSAKES))
+
+
+def plan_end(home: Home, name: str, *, flush: bool) -> Plan:
+    """What `cleanup` would do."""
+    with open_drivers(home, name) as drivers:
+        return plan_cleanup(observe(drivers), flush=flush)
+
+
+def cleanup(home: Home, name: str, *, flush: bool, progress: Progress = quiet) -> Plan:
+    """Take a testbed off the host; `flush` also deletes its directory."""
+    paths = home.testbed(name)
+    with locked(paths.lock), open_drivers(home, name) as drivers:
+        plan = plan_cleanup(observe(drivers), flush=flush)
+        if plan:
+            run_plan(plan, drivers, Journal(paths.journal), progress)
+        if flush and paths.mark.exists():
+            shutil.rmtree(paths.root)
+        remove_run_directory(paths)
+    return plan
+
+
+def testbed_names(home: Home) -> list[str]:
+    """Testbeds with a directory of ours in the state root."""
+    if not home.testbeds.is_dir():
+        return []
+    return sorted(
+        path.name for path in home.testbeds.iterdir() if home.testbed(path.name).mark.exists()
+    )
+
+
+def purge_list(home: Home) -> list[str]:
+    """What `purge` would remove."""
+    found = [f"testbed {name}" for name in testbed_names(home)]
+    if home.mark.exists():
+        found.append(f"directory {home.root}")
+    return found
+
+
+def purge(home: Home, progress: Progress = quiet) -> None:
+    """Remove all testbeds, and the state root with the images in it."""
+    for name in testbed_names(home):
+        cleanup(home, name, flush=True, progress=progress)
+    if home.mark.exists():
+        shutil.rmtree(home.root)
+
+
+def remove_run_directory(paths: TestbedPaths) -> None:
+    """Remove the testbed's run-time directory, and the installation's when it was the last."""
+    shutil.rmtree(paths.run, ignore_errors=True)
+    try:
+        paths.run.parent.rmdir()
+    except OSError:  # another testbed's
+        return
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """A step as JSON."""
+    return {
+        "action": str(step.action),
+        "kind": type(step.thing).noun,
+        "key": step.thing.key,
+        "reason": step.reason,
+    }
