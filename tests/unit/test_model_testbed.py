@@ -77,6 +77,15 @@ def test_a_node_may_say_what_the_builtin_default_says() -> None:
     assert parse(text).nodes[0].arch == "amd64"
 
 
+def test_a_position_may_be_written_as_json_writes_it() -> None:
+    testbed = parse('{"name": "x", "nodes": {"0001": {"position": [1e-05, -2E+1]}}}')
+    assert testbed.nodes[0].position == (0.00001, -20.0)
+
+
+def test_a_node_id_that_looks_like_a_number_to_newer_yaml_is_text() -> None:
+    assert parse("name: x\nnodes: {0e12: {}, 0008: {}}").nodes == (Node(id="0008"), Node(id="0e12"))
+
+
 def test_nodes_are_sorted_and_links_are_not() -> None:
     testbed = parse(
         'name: x\nnodes: {"0a00": {}, "0001": {}, "0010": {}}\n'

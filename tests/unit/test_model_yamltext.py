@@ -52,7 +52,7 @@ def test_text_keeps_what_was_written() -> None:
         "id": 1,
         "date": "2024-01-01",
         "quoted": "0001",
-        "exponent": 1e-05,
+        "exponent": "1e-05",
         "eq": "=",
     }
 

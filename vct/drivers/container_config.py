@@ -44,6 +44,11 @@ def cgroup_of(testbed: str, node: str) -> str:
     return f"vct/{testbed}/{node}"
 
 
+def ending_group(testbed: str) -> str:
+    """Where monitors go to end; LXC wants it apart from the groups that it then removes."""
+    return f"{names.fabric_namespace(testbed)}.ending"
+
+
 def render_config(thing: Container, paths: TestbedPaths, *, cgroup2: bool) -> str:
     """The configuration file of a node. `cgroup2`: the host has the unified hierarchy only."""
     node = paths.node(thing.node)
@@ -74,7 +79,7 @@ def render_config(thing: Container, paths: TestbedPaths, *, cgroup2: bool) -> st
         "lxc.mount.entry = /dev/net/tun dev/net/tun none bind,optional,create=file 0 0",
         f"lxc.mount.entry = {node.node_config} etc/vct/node none bind,ro,create=dir 0 0",
         f"lxc.cgroup.dir.monitor = {group}/monitor",
-        f"lxc.cgroup.dir.monitor.pivot = {names.fabric_namespace(paths.name)}.ending",
+        f"lxc.cgroup.dir.monitor.pivot = {ending_group(paths.name)}",
         f"lxc.cgroup.dir.container = {group}/node",
         f"{controls}.{limit} = {thing.memory_mib * 1024 * 1024}",
         f"{controls}.devices.deny = a",

@@ -8,6 +8,7 @@ configuration that lost its root file system is never started.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vct.drivers import netns
 from vct.drivers.container_config import (
     INIT,
     cgroup_of,
+    ending_group,
     parse_config,
     render_config,
     root_in,
@@ -103,6 +105,7 @@ class ContainerDriver:
         for file in (paths.config, paths.console_log, paths.monitor_log):
             file.unlink(missing_ok=True)
         self._discard_remains(thing.node)
+        self._discard_parents()
 
     # --- start and stop --------------------------------------------------------------------------
 
@@ -182,8 +185,20 @@ class ContainerDriver:
         """Remove what a killed monitor leaves: control groups, LXC's lock file."""
         for hierarchy in hierarchies():
             remove_groups(hierarchy / cgroup_of(self._paths.name, node))
-        lock = LXC_LOCKS / str(self._paths.nodes).lstrip("/") / f".{node}"
-        lock.unlink(missing_ok=True)
+        self._locks.joinpath(f".{node}").unlink(missing_ok=True)
+
+    def _discard_parents(self) -> None:
+        """Remove the directories around a removed node that no other node uses."""
+        group = Path(cgroup_of(self._paths.name, "")).parent
+        for hierarchy in hierarchies():
+            remove_empty(hierarchy / group, hierarchy)
+            with suppress(OSError):  # another node's monitor is ending in it
+                remove_groups(hierarchy / ending_group(self._paths.name))
+        remove_empty(self._locks, LXC_LOCKS)
+
+    @property
+    def _locks(self) -> Path:
+        return LXC_LOCKS / str(self._paths.nodes).lstrip("/")
 
     def _render(self, thing: Container) -> str:
         if thing.arch not in ("amd64", "i386"):
@@ -237,8 +252,19 @@ def hierarchies(root: Path = CGROUPS) -> list[Path]:
 
 def remove_groups(group: Path) -> None:
     """Remove a control group and those below it; raises OSError when processes are in one."""
-    if not group.is_dir():
-        return
-    for below in sorted(group.rglob("*/"), reverse=True):
-        below.rmdir()
-    group.rmdir()
+    if group.is_dir():
+        for below in sorted(group.rglob("*/"), reverse=True):
+            below.rmdir()
+        group.rmdir()
+
+
+def remove_empty(directory: Path, top: Path) -> None:
+    """Remove a directory and its parents below `top`, as far as they are empty."""
+    while directory != top:
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # in use: not empty (files), busy (control groups)
+            return
+        directory = directory.parent

@@ -17,6 +17,7 @@ from vct.errors import UsageError
 from vct.model.units import RATE, SHARE, SIZE, TIME, Quantity, WrongValue, parser, shorten
 
 IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+JSON_EXPONENT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][+-]?[0-9]+")
 LINK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -62,6 +63,13 @@ def _matching(pattern: re.Pattern[str], noun: str, hint: str) -> AfterValidator:
 
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+def _json_number(value: object) -> object:
+    """`1e-05` is a number to JSON and to YAML 1.2, but text to PyYAML, whose YAML is 1.1."""
+    if isinstance(value, str) and JSON_EXPONENT.fullmatch(value):
+        return float(value)
+    return value
 
 
 def _earth(position: list[float]) -> list[float]:
@@ -110,7 +118,7 @@ Time = Annotated[int, *_quantity(TIME)]
 Share = Annotated[int, *_quantity(SHARE)]
 Rate = Annotated[int, *_quantity(RATE)]
 Size = Annotated[int, *_quantity(SIZE)]
-Degrees = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Degrees = Annotated[float, BeforeValidator(_json_number), Field(strict=True, allow_inf_nan=False)]
 Position = Annotated[list[Degrees], Field(min_length=2, max_length=2), AfterValidator(_earth)]
 
 

@@ -25,7 +25,6 @@ NUMBER_MAX = 64
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 TAG = "tag:yaml.org,2002:"
-JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][+-]?[0-9]+")
 CONVERTED = frozenset(TAG + kind for kind in ("int", "float", "bool", "null"))
 
 
@@ -184,8 +183,6 @@ class _Builder:
             self.check_tag(event)
             return event.value
         tag = self.scalars.resolve(yaml.ScalarNode, event.value, (True, False))
-        if JSON_NUMBER.fullmatch(event.value):  # 1e-05 is text to YAML 1.1, not to JSON and 1.2
-            return float(event.value)
         if tag not in CONVERTED:
             return event.value
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from vct.drivers.process import run
 from vct.drivers.registry import open_drivers
 from vct.drivers.textfiles import read
 from vct.errors import NotReadyError
-from vct.model.testbed import Testbed
+from vct.model.testbed import Link, Testbed
 from vct.paths import Home, TestbedPaths
 from vct.plan.outcome import Outcome
 from vct.plan.steps import Plan, Step, diff
@@ -158,29 +159,27 @@ def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
 
 
 def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
-    """One ping from each link's first node to its second, over the link; `rtt_ms` or None."""
-    applied = require_applied(paths)
-    results = []
-    for link in applied.testbed.links:
+    """The round trip from each link's first node to its second, over the link; `rtt_ms` or None.
+
+    The first ping also finds the neighbour's MAC, so the last one counts; a lossy link has five.
+    """
+    testbed = require_applied(paths).testbed
+
+    def ping(link: Link) -> dict[str, Any]:
         address = str(names.link_ipv4(link.b))
-        # Lossy links lose pings too: the first of five answers counts.
-        ping = [
-            "sh",
-            "-c",
-            f"for i in 1 2 3 4 5; do ping -n -c1 -W2 {address} && exit; done; exit 1",
-        ]
-        done = run(attach_command(paths, link.a, ping), check=False, timeout_s=30)
-        results.append(
-            {
-                "link": link.name,
-                "from": link.a,
-                "to": link.b,
-                "address": address,
-                "rtt_ms": parse_rtt(done.stdout),
-                "quality": str(link.forward),
-            }
-        )
-    return results
+        command = ["ping", "-n", "-c5", "-i0.2", "-W2", address]
+        done = run(attach_command(paths, link.a, command), check=False, timeout_s=30)
+        return {
+            "link": link.name,
+            "from": link.a,
+            "to": link.b,
+            "address": address,
+            "rtt_ms": parse_rtt(done.stdout),
+            "quality": str(link.forward),
+        }
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(ping, testbed.links))
 
 
 def parse_rtt(ping_output: str) -> float | None:
