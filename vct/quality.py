@@ -45,6 +45,10 @@ class Quality:
 UNSHAPED = Quality()
 
 
+JITTER_MAX_US = 2_000_000
+"""More than this is not jitter; netem keeps it in 31 bits of nanoseconds."""
+
+
 class Engine(StrEnum):
     """Who impairs a link: nobody, netem, the kernel's other means, or the relay in user space."""
 

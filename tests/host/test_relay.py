@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from link_pair import (
+
+from tests.host.link_pair import (
     Pair,
     bring_up,
     ip,
@@ -22,7 +23,6 @@ from link_pair import (
     received,
     sockets,
 )
-
 from vct.drivers import process
 from vct.drivers.relay import RelayDriver, is_relay
 from vct.errors import VctError

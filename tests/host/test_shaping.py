@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from link_pair import Pair, ip, linked_pair, one_way_ms, rate_mbit, received, sockets, tc
 
+from tests.host.link_pair import Pair, ip, linked_pair, one_way_ms, rate_mbit, received, sockets, tc
 from vct.drivers.netns import delete_namespace
 from vct.drivers.shaping import ShapingDriver, has_netem, supports
 from vct.errors import HostError, RefusedError, VctError
@@ -155,6 +155,13 @@ def test_the_kernel_engine_refuses_to_delay(pair: Pair, driver: ShapingDriver) -
         driver.create(shaping(pair, Quality(delay_us=1000)))
 
 
+def test_more_jitter_than_netem_has_is_refused(pair: Pair, driver: ShapingDriver) -> None:
+    quality = Quality(delay_us=3_000_000, jitter_us=2_000_001)
+    with pytest.raises(VctError, match="cannot spread delays") as refusal:
+        driver.create(shaping(pair, quality, engine="netem"))
+    assert refusal.value.hint == "write a jitter of at most 2s"
+
+
 def test_loss_is_felt_by_the_receiver_only_in_its_direction(
     pair: Pair, driver: ShapingDriver, ends: tuple[socket.socket, socket.socket]
 ) -> None:
@@ -180,6 +187,28 @@ def test_rate_is_felt_and_follows_a_change(
     assert 1.4 < rate_mbit(*ends) < 2.6
     driver.change(slow, fast)
     assert 10 < rate_mbit(*ends) < 26
+
+
+def test_extremes_survive_the_kernel(pair: Pair, driver: ShapingDriver) -> None:
+    rates = (1, 7, 8, 9, 12_345_678, 2**35 - 1, 2**35, 2**35 + 1, 100_000_000_000)
+    losses = (1, 2, 999_999, 500_000, 333_333, 1_000_000, 0, 0, 0)
+    for rate_bps, loss_ppm in zip(rates, losses, strict=True):
+        wanted = shaping(pair, Quality(rate_bps=rate_bps, loss_ppm=loss_ppm))
+        driver.create(wanted)
+        assert driver.observe() == [wanted]
+
+
+@with_netem
+def test_extremes_survive_netem(pair: Pair, driver: ShapingDriver) -> None:
+    for quality in (
+        Quality(delay_us=1, jitter_us=1, loss_ppm=1, rate_bps=1),
+        Quality(delay_us=60_000_000, jitter_us=2_000_000, loss_ppm=1_000_000, rate_bps=10**11),
+        Quality(delay_us=59_999_999, loss_ppm=999_999, rate_bps=2**35 - 1),
+        Quality(delay_us=1_234_567, jitter_us=1_234_567, loss_ppm=333_333, rate_bps=2**35),
+    ):
+        wanted = shaping(pair, quality, engine="netem")
+        driver.create(wanted)
+        assert driver.observe() == [wanted]
 
 
 @with_netem

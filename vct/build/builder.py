@@ -95,7 +95,7 @@ class BuildError(VctError):
     """A step of a recipe failed. The hint has the tail of its output and the log's place."""
 
     def __init__(self, recipe: Recipe, arch: str, step: Step, code: int, log: Path) -> None:
-        line = recipe.places.get(step.key, (0, 0))[0]
+        line = recipe.places[step.key].line if step.key in recipe.places else 0
         place = f"{recipe.source}:{line}: {step.key}: " if line else f"{recipe.source}: "
         words = step.title or process.render_command(step.argv[:2])
         super().__init__(

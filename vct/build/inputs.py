@@ -43,7 +43,7 @@ def manifest(
         "packages": list(recipe.packages),
         "exclude": list(recipe.exclude),
         "files": tree(recipe.files) if recipe.files else {},
-        "run": [command.text for command in recipe.run],
+        "run": list(recipe.run),
         "output": recipe.output,
     }
     if recipe.bootstrap is not None:

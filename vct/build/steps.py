@@ -181,11 +181,11 @@ def _common_steps(recipe: Recipe, places: Places) -> list[Step]:
         ]
     steps += [
         Step(
-            argv=(*chroot, "/bin/sh", "-ec", command.text),
-            title=f"run {_first_line(command.text)}",
-            key=f"run.{index}",
+            argv=(*chroot, "/bin/sh", "-ec", text),
+            title=f"run {_first_line(text)}",
+            key=f"run[{index}]",
         )
-        for index, command in enumerate(recipe.run)
+        for index, text in enumerate(recipe.run)
     ]
     return [
         *steps,
@@ -199,7 +199,7 @@ def _common_steps(recipe: Recipe, places: Places) -> list[Step]:
 
 
 def _first_line(text: str) -> str:
-    line = text.strip().splitlines()[0] if text.strip() else ""
+    line = text.strip().splitlines()[0]
     return line if len(line) <= 60 else f"{line[:59]}…"
 
 

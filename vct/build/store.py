@@ -102,18 +102,16 @@ def _damaged(directory: Path) -> VctError:
 
 def list_images(images: Path) -> list[Image]:
     """All images that have a name, sorted by name and architecture."""
-    found = []
-    for name in _names(images):
-        image, _, arch = name.rpartition(".")
-        found.append(find_image(images, image, arch))
-    return found
+    return [find_image(images, name, arch) for name, arch in image_names(images)]
 
 
-def _names(images: Path) -> list[str]:
+def image_names(images: Path) -> list[tuple[str, str]]:
+    """Names and architectures of the images, sorted. Looks at names only."""
     try:
-        return sorted(path.name for path in (images / "names").iterdir() if path.is_symlink())
+        links = sorted(path.name for path in (images / "names").iterdir() if path.is_symlink())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [(name, arch) for name, _, arch in (link.rpartition(".") for link in links)]
 
 
 # --- changing ------------------------------------------------------------------------------------

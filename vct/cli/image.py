@@ -14,7 +14,7 @@ from vct.build import builder, inputs, recipes, store
 from vct.build.builder import Planned, Progress
 from vct.cli.options import Command, Group
 from vct.cli.session import Session, session
-from vct.errors import RefusedError, UsageError
+from vct.errors import RefusedError, UsageError, VctError
 from vct.model.recipe import ARCHITECTURES, Recipe
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ QUIET_S = 2.0  # what is over sooner needs no progress
 # --- options that several commands have ----------------------------------------------------------
 
 
-def _complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _complete_recipe(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     names = recipes.recipe_names(recipes.recipe_directories(None))
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _complete_image(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    found = {image.name for image in store.list_images(Session().home.images)}
-    return sorted(name for name in found if name.startswith(incomplete))
+def _complete_image(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        names = {name for name, _ in store.image_names(Session().home.images)}
+    except VctError:  # the settings are wrong: whoever runs a command will be told
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 ARCH = click.option(

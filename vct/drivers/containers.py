@@ -189,7 +189,7 @@ class ContainerDriver:
 
     def _discard_parents(self) -> None:
         """Remove the directories around a removed node that no other node uses."""
-        group = Path(cgroup_of(self._paths.name, "")).parent
+        group = Path(cgroup_of(self._paths.name, ""))
         for hierarchy in hierarchies():
             remove_empty(hierarchy / group, hierarchy)
             with suppress(OSError):  # another node's monitor is ending in it

@@ -51,9 +51,12 @@ class HostWide:
         with self._locked() as before:
             if "ip_forward" in before and not self._in_use():
                 FORWARDING.write_text(before.pop("ip_forward"))
-            if "namespaces" in before and not netns.namespace_names():
-                netns.unshare_directory()
+            left = netns.namespace_names()
+            if "namespaces" in before and not any(name.startswith("vct-") for name in left):
+                # With others' namespaces in it, the directory is theirs from now on.
                 del before["namespaces"]
+                if not left:
+                    netns.unshare_directory()
 
     def _in_use(self) -> bool:
         links = self._network.at(HOST).get_links()

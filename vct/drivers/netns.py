@@ -131,8 +131,8 @@ def share_directory() -> bool:
 
 
 def unshare_directory() -> None:
-    """Take back share_directory, if no namespace is left."""
-    if not namespace_names() and os.path.ismount(NAMESPACES):
+    """Take back share_directory; no namespace may be left."""
+    if os.path.ismount(NAMESPACES):
         # Detached: the kernel may still be removing the last namespace's file.
         _check(_libc.umount2(os.fsencode(NAMESPACES), MNT_DETACH), f"cannot unmount {NAMESPACES}")
         NAMESPACES.rmdir()

@@ -33,7 +33,7 @@ from vct.drivers.shaping_render import parse_netem, parse_tbf, render_netem, ren
 from vct.drivers.shaping_support import has_netem, supports
 from vct.errors import RefusedError, VctError
 from vct.plan.things import Shaping
-from vct.quality import Engine, Quality
+from vct.quality import JITTER_MAX_US, Engine, Quality, render_time
 
 __all__ = ["ShapingDriver", "has_netem", "supports"]
 
@@ -124,6 +124,11 @@ class ShapingDriver:
             raise VctError(
                 f"{thing}: this kernel has no netem and cannot delay",
                 hint="links with delay or jitter need the relay here; run: vct doctor",
+            )
+        if quality.jitter_us > JITTER_MAX_US:
+            raise VctError(
+                f"{thing}: netem cannot spread delays by {render_time(quality.jitter_us)}",
+                hint=f"write a jitter of at most {render_time(JITTER_MAX_US)}",
             )
         with _opened(thing.source_namespace, thing) as netlink:
             source = self._find(netlink, thing.source_interface, self._alias(thing, 0), thing)

@@ -37,6 +37,7 @@ DROP = INSTRUCTION.pack(RETURN, 0, 0, 2)  # TC_ACT_SHOT
 QUEUE_FRAMES = 1000  # netem's own default; frames under way come on top of it
 FASTEST_BPS = 10**9  # what a link without a rate limit is expected to carry at most
 SMALL_FRAME_BITS = 2000
+MOST_FRAMES = 100_000  # some 200 MB of the kernel's memory
 QUEUE_OCTETS = 32768  # at least this much may wait for a slow line,
 QUEUE_S = 0.1  # and this long for a fast one
 BURST_S = 0.001  # how late the kernel's timer may be without loss of rate
@@ -48,7 +49,7 @@ def render_netem(quality: Quality) -> bytes:
     delay_ns, jitter_ns = quality.delay_us * 1000, quality.jitter_us * 1000
     speed_bps = min(quality.rate_bps or FASTEST_BPS, FASTEST_BPS)
     under_way = speed_bps * (quality.delay_us + quality.jitter_us) // MILLION // SMALL_FRAME_BITS
-    limit = (min(QUEUE_FRAMES + under_way, U32 >> 1) & ~7) | rest
+    limit = (min(QUEUE_FRAMES + under_way, MOST_FRAMES) & ~7) | rest
     loss = quality.loss_ppm * U32 // MILLION
     ticks = [min(time_ns // TICK_NS, U32) for time_ns in (delay_ns, jitter_ns)]
     return (

@@ -7,30 +7,26 @@ and what is built, is `vct.build`'s business.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from vct.errors import InputError
+from vct.model.problems import Place, render_path
+from vct.model.units import WrongValue, shorten
+from vct.model.validate import suggestion, validated
+from vct.model.yamltext import Tree, kind_of, parse_tree, read_text
 
 ARCHITECTURES = ("amd64", "i386")
-NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+:~-]+)?")  # Debian policy 5.6.7
+KINDS = ("base", "node")
 LATER_KINDS = ("controller", "sliver-template", "vct-container")
 LATER_FORMATS = ("tar.zst", "squashfs", "lxc", "incus")
+NAME_MAX = 63
+EXAMPLE = "begin with:\nname: node-mine\nkind: node\nfrom: node-debian\npackages: [tinc]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +40,12 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A piece of shell text for the new root, and the recipe's line that it stands in."""
-
-    text: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How one image is made. Exactly one of `parent` and `bootstrap` is set.
 
-    `files` is a directory whose tree is copied in; `exclude` are dpkg path patterns that packages
-    of this and of later layers do not install.
+    `exclude` are dpkg path patterns that packages of this and of later layers do not install;
+    `files` is a directory whose tree is copied in; `run` are pieces of shell text for the new root.
+    `places` says where in `source` each key stands: `run[0]`.
     """
 
     name: str
@@ -67,87 +56,145 @@ class Recipe:
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     files: Path | None
-    run: tuple[Command, ...]
+    run: tuple[str, ...]
     output: str
     source: Path
-    places: Mapping[str, tuple[int, int]]
+    places: Mapping[str, Place]
 
     def error(self, key: str, problem: str, *, hint: str = "") -> InputError:
         """An InputError that points at this recipe's `key`."""
-        line, column = self.places.get(key, (1, 1))
+        line, column = self.places.get(key, Place(1, 1))
         return InputError(
             problem, file=str(self.source), line=line, column=column, key=key, hint=hint
         )
 
 
-# --- what is allowed in the file -----------------------------------------------------------------
+# --- what may be written -------------------------------------------------------------------------
 
 
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value) or len(value) > 64:
-        raise ValueError("must be lower-case letters, digits and single dashes, a letter first")
-    return value
+def _matching(pattern: str, noun: str, hint: str, most: int = 255) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def checked(text: str) -> str:
+        if not compiled.fullmatch(text) or len(text) > most:
+            raise WrongValue(f"{shorten(text)!r} is not {noun}", hint=hint)
+        return text
+
+    return AfterValidator(checked)
 
 
-def _package(value: str) -> str:
-    if not PACKAGE.fullmatch(value):
-        raise ValueError("is not a Debian package name (or name=version)")
-    return value
+def _one_of(known: tuple[str, ...], later: tuple[str, ...], noun: str) -> AfterValidator:
+    """One of `known`; `later` are words of the format that this version has no work for."""
+
+    def checked(text: str) -> str:
+        if text in later:
+            words = " or ".join(known)
+            raise WrongValue(f"{noun} {text} cannot be made yet", hint=f"this version has {words}")
+        if text not in known:
+            raise WrongValue(f"unknown {noun} {shorten(text)!r}", hint=suggestion(text, known))
+        return text
+
+    return AfterValidator(checked)
 
 
-def _pattern(value: str) -> str:
-    if not value.startswith("/") or any(sign in value for sign in "\n\"' \t"):
-        raise ValueError("must be an absolute path pattern without blanks, as dpkg's path-exclude")
-    return value
+def _unique(noun: str) -> AfterValidator:
+    def checked(values: list[str]) -> list[str]:
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                raise WrongValue(f"has the {noun} {shorten(value)} twice", hint="keep one of them")
+        return values
+
+    return AfterValidator(checked)
 
 
-def _relative(value: str) -> str:
-    path = Path(value)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError("must be a path below the directory that holds recipes/, without ..")
-    return value
+def _below(text: str) -> str:
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in text:
+        raise WrongValue(
+            f"{shorten(text)!r} is not a path below the directory that holds recipes/",
+            hint="write such as images/node-debian",
+        )
+    return text
 
 
-def _mirror(value: str) -> str:
-    if value != "host" and not re.fullmatch(r"(https?|file)://[^\s\[\]]+", value):
-        raise ValueError("must be `host` or a URL: http://…, https://… or file://…")
-    return value
+def _written(text: str) -> str:
+    if not text.strip():
+        raise WrongValue("is empty", hint="write a shell command, or remove the line")
+    return text
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+Name = Annotated[
+    str,
+    _matching(
+        r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*",
+        "an image name",
+        "use lower-case letters, digits and single dashes, a letter first",
+        NAME_MAX,
+    ),
+]
+Package = Annotated[
+    str,
+    _matching(  # Debian policy 5.6.7 and 5.6.12
+        r"[a-z0-9][a-z0-9+.-]+(?:=[0-9][A-Za-z0-9.+:~-]*)?",
+        "a Debian package",
+        "write its name, or name=version",
+    ),
+]
+Pattern = Annotated[
+    str,
+    _matching(
+        r"/[^\s\"'\\]+",
+        "a path pattern",
+        "write an absolute path as in dpkg's path-exclude, such as /usr/share/man/*",
+    ),
+]
+Suite = Annotated[
+    str, _matching(r"[a-z][a-z0-9.-]*", "a suite", "write a release's code name, such as bookworm")
+]
+Mirror = Annotated[
+    str,
+    _matching(
+        r"host|(?:https?|file):/[^\s\[\]]+",
+        "a mirror",
+        "write host for the one that this host's apt uses, or a URL",
+    ),
+]
+Component = Annotated[str, _matching(r"[a-z][a-z-]*", "a component", "write such as main")]
 
 
-class _Bootstrap(_Strict):
-    suite: Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]*$")]
+class _Written(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _WrittenBootstrap(_Written):
+    suite: Suite = Field(examples=["bookworm"])
     variant: Literal["minbase", "apt", "essential", "important", "standard"] = "minbase"
-    mirror: Annotated[str, AfterValidator(_mirror)] = "host"
-    components: list[Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]] = Field(
-        default=["main"], min_length=1
-    )
+    mirror: Mirror = "host"
+    components: Annotated[list[Component], Field(min_length=1, examples=["[main]"])] = ["main"]
 
 
-class _Output(_Strict):
-    format: Literal["directory", "tar.zst", "squashfs", "lxc", "incus"] = "directory"
+class _WrittenOutput(_Written):
+    format: Annotated[str, _one_of(("directory",), LATER_FORMATS, "format")] = "directory"
 
 
-class _Recipe(_Strict):
-    name: Annotated[str, AfterValidator(_name)]
-    kind: Literal["base", "node", "controller", "sliver-template", "vct-container"]
-    architectures: list[Literal["amd64", "i386"]] = Field(default=["amd64"], min_length=1)
-    parent: Annotated[str, AfterValidator(_name)] | None = Field(default=None, alias="from")
-    bootstrap: _Bootstrap | None = None
-    packages: list[Annotated[str, AfterValidator(_package)]] = []
-    exclude: list[Annotated[str, AfterValidator(_pattern)]] = []
-    files: Annotated[str, AfterValidator(_relative)] | None = None
-    run: list[Annotated[str, Field(min_length=1)]] = []
-    output: _Output = _Output()
+class _WrittenRecipe(_Written):
+    name: Name = Field(examples=["node-mine"])
+    kind: Annotated[str, _one_of(KINDS, LATER_KINDS, "kind")] = Field(examples=["node"])
+    architectures: Annotated[
+        list[Annotated[str, _one_of(ARCHITECTURES, (), "architecture")]],
+        _unique("architecture"),
+        Field(min_length=1, examples=["[amd64, i386]"]),
+    ] = ["amd64"]
+    bootstrap: _WrittenBootstrap | None = None
+    packages: Annotated[list[Package], _unique("package")] = []
+    exclude: list[Pattern] = []
+    files: Annotated[str, AfterValidator(_below)] | None = None
+    run: list[Annotated[str, AfterValidator(_written)]] = []
+    output: _WrittenOutput = _WrittenOutput()
 
-    @model_validator(mode="after")
-    def _one_beginning(self) -> _Recipe:
-        if (self.parent is None) == (self.bootstrap is None):
-            raise ValueError("needs exactly one of `from` and `bootstrap`")
-        return self
+
+# `from` cannot be written as a name in Python
+_WithFrom: Any = create_model("_WithFrom", __base__=_WrittenRecipe, **{"from": (Name | None, None)})  # type: ignore[call-overload]
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -155,75 +202,83 @@ class _Recipe(_Strict):
 
 def load_recipe(file: Path) -> Recipe:
     """The recipe in a file. Raises InputError for anything that is wrong with it."""
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", file=str(file)) from None
-    return parse_recipe(text, file)
+    return parse_recipe(read_text(file), file)
 
 
 def parse_recipe(text: str, file: Path) -> Recipe:
-    """The recipe in `text`; `file` names it in errors and is where `files` is looked up from:
-    below the directory that holds the recipe's directory."""
-    tree = _compose(text, file)
-    places = dict(_places(tree, ""))
-    try:
-        raw = _Recipe.model_validate(_construct(tree, file))
-    except ValidationError as error:
-        raise _input_error(error, places, file) from None
-    recipe = Recipe(
-        name=raw.name,
-        kind=raw.kind,
-        architectures=tuple(raw.architectures),
-        parent=raw.parent,
-        bootstrap=raw.bootstrap
-        and Bootstrap(
-            suite=raw.bootstrap.suite,
-            variant=raw.bootstrap.variant,
-            mirror=raw.bootstrap.mirror,
-            components=tuple(raw.bootstrap.components),
-        ),
-        packages=tuple(raw.packages),
-        exclude=tuple(raw.exclude),
-        files=file.parent.parent / raw.files if raw.files else None,
-        run=tuple(
-            Command(text=line, line=places[f"run.{index}"][0]) for index, line in enumerate(raw.run)
-        ),
-        output=raw.output.format,
-        source=file,
-        places=places,
-    )
-    _check(recipe)
+    """As load_recipe, from text. `file` gives the recipe its name and is what messages call it;
+    the tree of `files` is looked up below the directory that holds the recipe's directory."""
+    tree = parse_tree(text, str(file))
+    if tree is None or not isinstance(tree.value, dict):
+        problem = "has nothing in it"
+        if tree is not None and tree.value is not None:
+            problem = f"must be a mapping, not {kind_of(tree.value)}"
+        raise InputError(problem, file=str(file), line=1, column=1, hint=EXAMPLE)
+    written = validated(_WithFrom, tree.value, tree, str(file))
+    recipe = _resolve(written, getattr(written, "from"), tree, file)
+    for check in CHECKS:
+        check(recipe)
     return recipe
 
 
-def _check(recipe: Recipe) -> None:
-    """What the words of the file allow, but this version or the files beside it do not."""
+def _resolve(written: _WrittenRecipe, parent: str | None, tree: Tree, file: Path) -> Recipe:
+    bootstrap = written.bootstrap
+    return Recipe(
+        name=written.name,
+        kind=written.kind,
+        architectures=tuple(written.architectures),
+        parent=parent,
+        bootstrap=None
+        if bootstrap is None
+        else Bootstrap(
+            suite=bootstrap.suite,
+            variant=bootstrap.variant,
+            mirror=bootstrap.mirror,
+            components=tuple(bootstrap.components),
+        ),
+        packages=tuple(written.packages),
+        exclude=tuple(written.exclude),
+        files=file.parent.parent / written.files if written.files else None,
+        run=tuple(written.run),
+        output=written.output.format,
+        source=file,
+        places=dict(_places(tree, ())),
+    )
+
+
+def _places(tree: Tree, path: tuple[str | int, ...]) -> list[tuple[str, Place]]:
+    found = [(render_path(path), tree.place)]
+    for step, child in tree.children.items():
+        found += _places(child, (*path, step))
+    return found
+
+
+# --- what keys mean together ---------------------------------------------------------------------
+
+
+def _check_name(recipe: Recipe) -> None:
     if recipe.name != recipe.source.stem:
         raise recipe.error(
             "name",
-            f"{recipe.name!r} is not the file's name",
-            hint=f"write `name: {recipe.source.stem}` or rename the file to {recipe.name}.yaml",
+            f"{recipe.name} is not the file's name",
+            hint=f"write name: {recipe.source.stem}, or rename the file to {recipe.name}.yaml",
         )
-    if recipe.kind in LATER_KINDS:
-        raise recipe.error(
-            "kind",
-            f"{recipe.kind!r} cannot be built yet",
-            hint="this version builds the kinds base and node",
-        )
-    if recipe.output in LATER_FORMATS:
-        raise recipe.error(
-            "output.format",
-            f"{recipe.output!r} cannot be written yet",
-            hint="this version writes `directory`",
-        )
+
+
+def _check_beginning(recipe: Recipe) -> None:
     if recipe.parent == recipe.name:
         raise recipe.error("from", "a recipe cannot start from itself")
-    for key in ("architectures", "packages"):
-        values: tuple[str, ...] = getattr(recipe, key)
-        for index, value in enumerate(values):
-            if value in values[:index]:
-                raise recipe.error(f"{key}.{index}", f"{value!r} is named twice")
+    if recipe.parent is None and recipe.bootstrap is None:
+        raise recipe.error(
+            "",
+            "neither from nor bootstrap is there",
+            hint="write from: base-debian, or bootstrap: {suite: bookworm}",
+        )
+    if recipe.parent is not None and recipe.bootstrap is not None:
+        raise recipe.error("bootstrap", "from is there too", hint="keep one of the two")
+
+
+def _check_files(recipe: Recipe) -> None:
     if recipe.files is not None and not recipe.files.is_dir():
         raise recipe.error(
             "files",
@@ -232,110 +287,4 @@ def _check(recipe: Recipe) -> None:
         )
 
 
-# --- YAML with places ----------------------------------------------------------------------------
-
-
-def _compose(text: str, file: Path) -> yaml.Node:
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InputError(
-            f"not YAML: {error.problem or error.context}",
-            file=str(file),
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"not YAML: {error}", file=str(file)) from None
-    if not isinstance(tree, yaml.MappingNode):
-        raise InputError(
-            "must be a mapping, `key: value` lines",
-            file=str(file),
-            line=1,
-            column=1,
-            hint="a recipe begins with `name:` and `kind:`",
-        )
-    return tree
-
-
-def _places(node: yaml.Node, key: str) -> list[tuple[str, tuple[int, int]]]:
-    """Dotted key to 1-based line and column, of the value where there is one."""
-    found = [(key, (node.start_mark.line + 1, node.start_mark.column + 1))]
-    prefix = f"{key}." if key else ""
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            found += _places(value, f"{prefix}{name.value}")
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            found += _places(value, f"{prefix}{index}")
-    return found
-
-
-def _construct(tree: yaml.Node, file: Path) -> dict[str, Any]:
-    _refuse_doubles(tree, file, "")
-    loader = yaml.SafeLoader("")
-    try:
-        value: dict[str, Any] = loader.construct_document(tree)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise InputError(
-            f"not YAML: {error.problem}",
-            file=str(file),
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        ) from None
-    return value
-
-
-def _refuse_doubles(node: yaml.Node, file: Path, key: str) -> None:
-    """YAML lets the last of two equal keys win in silence; here that is an error."""
-    prefix = f"{key}." if key else ""
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _refuse_doubles(value, file, f"{prefix}{index}")
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for name, value in node.value:
-        if str(name.value) in seen:
-            raise InputError(
-                "is written twice",
-                file=str(file),
-                line=name.start_mark.line + 1,
-                column=name.start_mark.column + 1,
-                key=f"{prefix}{name.value}",
-                hint="keep one of them",
-            )
-        seen.add(str(name.value))
-        _refuse_doubles(value, file, f"{prefix}{name.value}")
-
-
-def _input_error(
-    error: ValidationError, places: Mapping[str, tuple[int, int]], file: Path
-) -> InputError:
-    """Pydantic's first complaint, in our words and with its place in the file."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    place = key
-    while place and place not in places:
-        place = place.rpartition(".")[0]
-    line, column = places[place]
-    problem, hint = first["msg"].removeprefix("Value error, "), ""
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(key)
-        problem = "unknown key"
-        close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-    elif first["type"] == "missing":
-        problem = "is missing"
-        hint = f"add a line `{key.rpartition('.')[2]}: …`"
-    elif isinstance(first["input"], str):
-        problem = f"{first['input']!r}: {problem}"
-    return InputError(problem, file=str(file), line=line, column=column, key=key, hint=hint)
-
-
-def _known_keys(key: str) -> list[str]:
-    shapes: dict[str, type[BaseModel]] = {"bootstrap": _Bootstrap, "output": _Output}
-    shape = shapes.get(key.rpartition(".")[0], _Recipe)
-    return [field.alias or name for name, field in shape.model_fields.items()]
+CHECKS: tuple[Callable[[Recipe], None], ...] = (_check_name, _check_beginning, _check_files)
