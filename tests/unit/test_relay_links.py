@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import vct
+from vct.drivers import process
 from vct.drivers.relay_links import Links
 from vct.drivers.relay_tap import Tap
 from vct.plan.things import RelayLink
@@ -177,5 +177,4 @@ def test_the_relay_process_imports_little() -> None:
     )
     environment = {"PYTHONPATH": str(Path(vct.__file__).parent.parent)}
     argv = [sys.executable, "-S", "-c", program]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert process.run(argv, env=environment).stdout == "[]\n"

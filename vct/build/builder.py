@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -205,17 +205,30 @@ def build(
     plan = plan_build(wanted, seen_images(images, wanted), no_cache=no_cache)
     if all(planned.action == "cached" for planned in plan):
         return [_result(planned, 0.0) for planned in plan]
-    store.prepare(images)
 
     def waiting(words: str) -> None:
         progress(Progress(image=recipes[-1].name, arch=arch, step=words, lasting=True))
 
-    with store.lock(images, waiting) as descriptor:
+    with _told_disk_errors(images):
+        store.prepare(images)
+    with _told_disk_errors(images), store.lock(images, waiting) as descriptor:
         store.clear_stale(images)
         plan = plan_build(wanted, seen_images(images, wanted), no_cache=no_cache)
         return [
             _apply(planned, images, progress, sandbox or _sandbox, descriptor) for planned in plan
         ]
+
+
+@contextmanager
+def _told_disk_errors(images: Path) -> Iterator[None]:
+    """A full or read-only disk, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise VctError(
+            f"the image store {images} cannot be written: {error}",
+            hint=f"look at it with: df {images}",
+        ) from error
 
 
 def _sandbox(log: IO[bytes], inherit: Sequence[int]) -> AbstractContextManager[Runner]:

@@ -132,6 +132,8 @@ def _difference(key: str, old: Any, new: Any) -> list[str]:
     if old == new:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
+        if key == "from" and old.get("name") == new.get("name"):
+            return [f"from: {new['name']} changed"]
         lines: list[str] = []
         for name in sorted(old.keys() | new.keys()):
             lines += _difference(f"{key}: {name}", old.get(name), new.get(name))

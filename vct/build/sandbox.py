@@ -7,7 +7,6 @@ the build and drops every mount. Nothing of a build is ever mounted on the host.
 
 from __future__ import annotations
 
-import subprocess  # for its constants; the process door starts everything
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,13 +33,13 @@ class Sandbox:
     def __init__(self, log: IO[bytes], *, inherit: Sequence[int] = ()) -> None:
         self._log = log
         self._inherit = tuple(inherit)
-        self._holder: subprocess.Popen[bytes] | None = None
+        self._holder: process.Process | None = None
 
     def __enter__(self) -> Sandbox:
         self._holder = process.start(
             HOLDER,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=process.PIPE,
+            stdout=process.PIPE,
             stderr=self._log,
             new_session=True,
             pass_fds=self._inherit,
@@ -88,7 +87,7 @@ class Sandbox:
         ]
 
     @staticmethod
-    def _wait_until_up(holder: subprocess.Popen[bytes]) -> None:
+    def _wait_until_up(holder: process.Process) -> None:
         assert holder.stdin is not None  # noqa: S101 - a pipe
         assert holder.stdout is not None  # noqa: S101 - a pipe
         try:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.drivers import process
-from vct.errors import RefusedError, VctError
+from vct.errors import RefusedError, UsageError, VctError
 
 MARK = ".vct-images"
 MARK_TEXT = "This directory is vct's image store. See: vct image list\n"
@@ -120,9 +120,15 @@ def image_names(images: Path) -> list[tuple[str, str]]:
 def prepare(images: Path) -> None:
     """Make the store's directories. Raises RefusedError when the place is taken by something else.
 
-    LXC looks through every directory on the way to a root: others may pass, not list.
+    The kernel and LXC write paths of images in lists with `:` and `,` between them.
     """
-    if images.is_dir() and not (images / MARK).exists() and any(images.iterdir()):
+    if not images.is_absolute() or any(sign in str(images) for sign in ":,\\\n"):
+        raise UsageError(
+            f"the image store {str(images)!r} must have an absolute path without : , and \\",
+            hint="set VCT_IMAGES to another directory",
+        )
+    taken = images.exists() and not images.is_dir()
+    if taken or (images.is_dir() and not (images / MARK).exists() and any(images.iterdir())):
         raise RefusedError(
             f"{images} is not empty and not an image store of vct's",
             hint="set VCT_IMAGES to an empty or new directory",

@@ -125,10 +125,8 @@ def _result_line(result: builder.BuildResult) -> str:
 
 
 def _check_mirror(mirror: str) -> None:
-    if mirror and not mirror.startswith(("http://", "https://", "file:/")):
-        raise UsageError(
-            f"--mirror: {mirror!r} is not a URL", hint="write http://…, https://… or file:/…"
-        )
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise UsageError(f"--mirror: {mirror!r} is not a URL", hint="write http://… or https://…")
 
 
 def _recipes(names: Sequence[str], everything: bool, arch: str, own: Path | None) -> list[Recipe]:

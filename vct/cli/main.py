@@ -101,6 +101,9 @@ def main() -> None:
         code = _report(session, InterruptedByUser("interrupted"))
     except KeyboardInterrupt:
         code = _report(session, InterruptedByUser("interrupted"))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = 2
     except click.ClickException as error:
         code = _report_usage(session, error)
     except BrokenPipeError:  # the reader (head, less) went away: not an error of ours

@@ -56,7 +56,9 @@ class Session:
     def out(self) -> Console:
         from rich.console import Console
 
-        return Console(highlight=False, soft_wrap=True)
+        # A pipe or a file has no width: do not cut tables to 80 columns there.
+        width = None if sys.stdout.isatty() else 200
+        return Console(highlight=False, soft_wrap=True, width=width)
 
     @cached_property
     def err(self) -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 from pathlib import Path
 
+from vct import names
 from vct.drivers import netns
 from vct.drivers.hostwide import HostWide
 from vct.drivers.network import Interface, Network
@@ -55,6 +56,10 @@ class FabricDriver:
         make_own_namespace(self._network, thing.namespace)
         with self._network.inside(thing.namespace):
             FORWARDING.write_text("1")
+        # Who is no neighbour cannot be reached over links; without this it would be sent outside.
+        self._network.at(thing.namespace).route(
+            "replace", dst=str(names.LINK_NETWORK), type="unreachable"
+        )
 
     def change(self, was: Fabric, thing: Fabric) -> None:
         raise AssertionError("a fabric has nothing that could change")

@@ -67,5 +67,6 @@ class OfflineMountDriver:
 
 def mounts_below(mountinfo: str, directory: Path) -> list[str]:
     """Mount points below a directory, from /proc/self/mountinfo (proc_pid_mountinfo(5))."""
-    places = [line.split()[4] for line in mountinfo.splitlines() if len(line.split()) > 4]
-    return [place for place in places if Path(place).is_relative_to(directory)]
+    below = f"{directory}/"
+    places = [line.split(" ", 5)[4] for line in mountinfo.splitlines()]
+    return [place for place in places if place.startswith(below)]

@@ -196,7 +196,7 @@ class Network:
 
     def move_to_host(self, namespace: str, index: int) -> None:
         """Move an interface into the host's namespace."""
-        with open(_namespace_file(HOST)) as host:
+        with Path(_namespace_file(HOST)).open() as host:
             self.at(namespace).link("set", index=index, net_ns_fd=host.fileno())
 
     def set_up(self, namespace: str, interface: str, **changes: Any) -> int:

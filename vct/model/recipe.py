@@ -154,7 +154,7 @@ Suite = Annotated[
 Mirror = Annotated[
     str,
     _matching(
-        r"host|(?:https?|file):/[^\s\[\]]+",
+        r"host|https?://[^\s\[\]]+",
         "a mirror",
         "write host for the one that this host's apt uses, or a URL",
     ),

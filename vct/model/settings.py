@@ -64,14 +64,10 @@ def load_settings(
 def _file_values(file: Path) -> Mapping[str, object]:
     if not file.exists():
         return {}
-    import yaml  # most hosts have no settings file
+    from vct.model.yamltext import parse_tree, read_text  # most hosts have no settings file
 
-    try:
-        values = yaml.safe_load(file.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML: {error}", file=str(file)) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=str(file)) from None
+    tree = parse_tree(read_text(file), str(file))
+    values = tree.value if tree else {}
     if not isinstance(values, dict):
         raise InputError("must be a mapping of settings", file=str(file))
     known = {field.name for field in fields(Settings)}

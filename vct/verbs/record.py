@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from vct.drivers.textfiles import read, write
 from vct.errors import RefusedError, VctError
-from vct.model.load import parse_testbed, testbed_document
-from vct.model.testbed import Testbed
+from vct.model.testbed import Link, Node, Segment, Testbed
 from vct.paths import TestbedPaths
 from vct.plan.wanted import Numbers
+from vct.quality import Quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,10 @@ def load_applied(paths: TestbedPaths) -> Applied | None:
         return None
     try:
         document = json.loads(text)
-        testbed = parse_testbed(json.dumps(document["testbed"]), str(paths.applied))
-        return Applied(testbed=testbed, numbers=Numbers(**document["numbers"]))
+        return Applied(
+            testbed=_decode(document["testbed"], str(paths.applied)),
+            numbers=Numbers(**document["numbers"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise VctError(
             f"the record of testbed {paths.name} is damaged ({paths.applied}: {error})",
@@ -42,11 +45,31 @@ def save_applied(paths: TestbedPaths, applied: Applied | None) -> None:
     if applied is None:
         paths.applied.unlink(missing_ok=True)
         return
-    document = {
-        "testbed": testbed_document(applied.testbed),
-        "numbers": asdict(applied.numbers),
-    }
-    write(paths.applied, json.dumps(document, indent=1))
+    write(paths.applied, json.dumps(asdict(applied), indent=1))
+
+
+def _decode(fields: dict[str, Any], source: str) -> Testbed:
+    """The values themselves, not the user's file: every verb reads the record, and the checks that
+    the file went through need not be made, nor their library loaded, again."""
+
+    def node(given: dict[str, Any]) -> Node:
+        position = given.pop("position")
+        return Node(**given, position=tuple(position) if position else None)
+
+    def link(given: dict[str, Any]) -> Link:
+        forward, backward = Quality(**given.pop("forward")), Quality(**given.pop("backward"))
+        return Link(**given, forward=forward, backward=backward)
+
+    def segment(given: dict[str, Any]) -> Segment:
+        return Segment(name=given["name"], members=tuple(given["members"]))
+
+    return Testbed(
+        name=fields["name"],
+        nodes=tuple(map(node, fields["nodes"])),
+        links=tuple(map(link, fields["links"])),
+        segments=tuple(map(segment, fields["segments"])),
+        source=source,
+    )
 
 
 def claim_directory(paths: TestbedPaths) -> None:

@@ -20,7 +20,7 @@ from vct.apply.loop import Drivers, Progress, observe, quiet, run_plan
 from vct.build.store import find_image
 from vct.drivers import shaping_support, ssh_probe, uplink
 from vct.drivers.containers import ContainerDriver, attach_command
-from vct.drivers.host import ensure_home
+from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.process import run
 from vct.drivers.registry import open_drivers
 from vct.drivers.textfiles import read
@@ -87,6 +87,7 @@ def plan_init(home: Home, testbed: Testbed) -> Prepared:
 def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
     """Bring a testbed to what it says. Raises what the steps raise, after undoing them."""
     paths = home.testbed(testbed.name)
+    require(check_host(home))
     ensure_home(home)
     with locked(paths.lock), open_drivers(home, testbed.name) as drivers:
         prepared = prepare(home, testbed, drivers)
@@ -163,11 +164,13 @@ def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
 
     The first ping also finds the neighbour's MAC, so the last one counts; a lossy link has five.
     """
-    testbed = require_applied(paths).testbed
+    applied = require_applied(paths)
 
     def ping(link: Link) -> dict[str, Any]:
         address = str(names.link_ipv4(link.b))
-        command = ["ping", "-n", "-c5", "-i0.2", "-W2", address]
+        index = applied.numbers.interfaces[link.a][f"link {link.name}"]
+        where = f"-I{names.direct_interface(index)}"
+        command = ["ping", "-n", "-c5", "-i0.2", "-W2", where, address]
         done = run(attach_command(paths, link.a, command), check=False, timeout_s=30)
         return {
             "link": link.name,
@@ -179,7 +182,7 @@ def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
         }
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(ping, testbed.links))
+        return list(pool.map(ping, applied.testbed.links))
 
 
 def parse_rtt(ping_output: str) -> float | None:
