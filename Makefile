@@ -1,10 +1,10 @@
-# What a newcomer needs: demo, test, check, fmt, clean. Everything else is `vct --help`.
+# What a newcomer needs: demo, test, check, bench, fmt, clean. Everything else is `vct --help`.
 VENV := .venv
 BIN := $(VENV)/bin
 # Installed before anything of vct can run; `vct install` takes over from there.
 BOOTSTRAP := python3-venv python3-lxc
 
-.PHONY: demo test check fmt clean
+.PHONY: demo test check bench fmt clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready
@@ -24,6 +24,9 @@ check: $(VENV)/ready
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto tests/unit
 
+bench: $(VENV)/ready
+	$(BIN)/python -m benchmarks
+
 fmt: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -32,7 +35,7 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/ready: pyproject.toml
-	dpkg -s $(BOOTSTRAP) >/dev/null 2>&1 || { \
+	/usr/bin/python3 -c 'import ensurepip, lxc' 2>/dev/null || { \
 	  apt-get update && apt-get install -y --no-install-recommends $(BOOTSTRAP); }
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'

@@ -12,6 +12,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,16 @@ class Bed:
     def environment(self) -> dict[str, str]:
         return {"VCT_HOME": str(self.home), "VCT_IMAGES": str(IMAGES), "VCT_TESTBED": self.name}
 
-    def vct(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> Any:
+    def vct(
+        self, *arguments: str, check: bool = True, timeout_s: float = 120, stdin: str = ""
+    ) -> Any:
         """Run vct to its end: `code`, `stdout`, `stderr`."""
         done = process.run(
-            [*VCT, *arguments], env=self.environment, check=False, timeout_s=timeout_s
+            [*VCT, *arguments],
+            env=self.environment,
+            check=False,
+            timeout_s=timeout_s,
+            input=stdin,
         )
         if check and done.code != 0:
             pytest.fail(f"vct {' '.join(arguments)} ended with {done.code}:\n{done.stderr}")
@@ -72,15 +79,13 @@ class Bed:
 @pytest.fixture(scope="session")
 def node_image() -> Path:
     """The node image is built (from the cache when it is there)."""
-    process.run(
-        [*VCT, "build", "node-debian"], env={"VCT_IMAGES": str(IMAGES)}, timeout_s=1200
-    )
+    process.run([*VCT, "build", "node-debian"], env={"VCT_IMAGES": str(IMAGES)}, timeout_s=1200)
     return IMAGES
 
 
-@pytest.fixture
-def bed(node_image: Path) -> Iterator[Bed]:
-    """A new state root; after the test it is cleaned up, and the host must be as before."""
+@contextmanager
+def new_bed() -> Iterator[Bed]:
+    """A new state root; after the block it is cleaned up, and the host must be as before."""
     home = Path("/var/lib") / f"vct-test-{uuid.uuid4().hex[:8]}"
     before = snapshot.take(home)
     bed = Bed(home=home, name=f"t{uuid.uuid4().hex[:6]}x")
@@ -93,6 +98,20 @@ def bed(node_image: Path) -> Iterator[Bed]:
         shutil.rmtree(home, ignore_errors=True)
         bed.file("").unlink()
     assert not left, f"left on the host: {left}"
+
+
+@pytest.fixture
+def bed(node_image: Path) -> Iterator[Bed]:
+    """A bed for one test."""
+    with new_bed() as bed:
+        yield bed
+
+
+@pytest.fixture(scope="module")
+def shared_bed(node_image: Path) -> Iterator[Bed]:
+    """A bed for all tests of a module."""
+    with new_bed() as bed:
+        yield bed
 
 
 LINE = """\

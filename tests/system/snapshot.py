@@ -1,4 +1,4 @@
-"""What a host looks like, as sets of lines: taken before and after, the difference is what leaked."""
+"""What a host looks like, as sets of lines: the difference of before and after is what leaked."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def share_directory() -> bool:
     A namespace that is removed must go from every mount namespace that copied the directory's
     mounts, or it would live on there.
     """
-    if os.path.ismount(NAMESPACES):
+    if _directory_mounted():
         return False
     NAMESPACES.mkdir(mode=0o755, parents=True, exist_ok=True)
     _mount(str(NAMESPACES), NAMESPACES, MS_BIND | MS_REC)
@@ -132,10 +132,16 @@ def share_directory() -> bool:
 
 def unshare_directory() -> None:
     """Take back share_directory; no namespace may be left."""
-    if os.path.ismount(NAMESPACES):
+    if _directory_mounted():
         # Detached: the kernel may still be removing the last namespace's file.
         _check(_libc.umount2(os.fsencode(NAMESPACES), MNT_DETACH), f"cannot unmount {NAMESPACES}")
         NAMESPACES.rmdir()
+
+
+def _directory_mounted() -> bool:
+    # os.path.ismount does not see a directory that is bound onto itself.
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == str(NAMESPACES) for line in lines)
 
 
 def _mount(source: str, target: Path, flags: int) -> None:
