@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.host.link_pair import Pair, ip, linked_pair, one_way_ms, rate_mbit, received, sockets, tc
+from vct.drivers import process
 from vct.drivers.netns import delete_namespace
 from vct.drivers.shaping import ShapingDriver, has_netem, supports
 from vct.errors import HostError, RefusedError, VctError
@@ -97,6 +98,17 @@ def test_a_deleted_one_leaves_nothing(pair: Pair, driver: ShapingDriver) -> None
     driver.delete(wanted)
     assert driver.observe() == []
     assert (tc(pair.a, "qdisc show"), tc(pair.b, "qdisc show")) == before
+
+
+def test_frames_are_sent_one_by_one_while_shaped(pair: Pair, driver: ShapingDriver) -> None:
+    def heaps() -> str:
+        return process.run(["ip", "-n", pair.a, "-d", "link", "show", "dev", "eth1"]).stdout
+
+    wanted = shaping(pair, Quality(loss_ppm=10_000))
+    driver.create(wanted)
+    assert "gso_max_segs 1 " in heaps()
+    driver.delete(wanted)
+    assert "gso_max_segs 65535 " in heaps()
 
 
 def test_deleting_what_is_gone_is_no_error(pair: Pair, driver: ShapingDriver) -> None:

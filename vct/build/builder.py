@@ -7,16 +7,18 @@ is not built again; one whose step fails leaves nothing but its log.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from vct.build import apt, inputs, store
+from vct.build.plan import Planned, Wanted, plan_build, seen_images, wanted_images
 from vct.build.sandbox import Runner, Sandbox
 from vct.build.steps import (
     ENVIRONMENT,
@@ -35,30 +37,18 @@ from vct.model.recipe import Recipe
 TMPFS_SHARE = 0.6  # of the memory that is available: for the work of one build
 TMPFS_LEAST_MIB = 1500
 TAIL_LINES = 15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An image that should be there, and the identity that its inputs give it."""
-
-    recipe: Recipe
-    arch: str
-    manifest: inputs.Manifest
-    digest: str
-    sources: tuple[apt.AptSource, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What will be done for one image: `cached`, `name` (only its name moves) or `build`, and why.
-
-    `changes` are the inputs that differ from the image that has the name now.
-    """
-
-    wanted: Wanted
-    action: str
-    reason: str
-    changes: tuple[str, ...] = ()
+ADVICE = (
+    (
+        "Mirror sync in progress|Hash Sum mismatch",
+        "the mirror does not agree with itself: try again later, or another one: --mirror URL",
+    ),
+    (
+        "Temporary failure resolving|Could not resolve|Could not connect|Connection (refused|timed out)",
+        "the mirror cannot be reached: look at the network, or use another one: --mirror URL",
+    ),
+    ("Unable to locate package|has no installation candidate", "look at the package's name"),
+    ("No space left on device", "free some disk space or memory"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +85,14 @@ class BuildError(VctError):
     """A step of a recipe failed. The hint has the tail of its output and the log's place."""
 
     def __init__(self, recipe: Recipe, arch: str, step: Step, code: int, log: Path) -> None:
-        line = recipe.places[step.key].line if step.key in recipe.places else 0
-        place = f"{recipe.source}:{line}: {step.key}: " if line else f"{recipe.source}: "
+        place = str(recipe.source)
+        if step.key in recipe.places:
+            place += f":{recipe.places[step.key].line}: {step.key}"
         words = step.title or process.render_command(step.argv[:2])
+        tail = _tail(log)
         super().__init__(
-            f"{place}{recipe.name} for {arch}: {words}: failed with exit code {code}",
-            hint="\n".join([*_tail(log), f"the whole log: {log}"]),
+            f"{place}: {recipe.name} for {arch}: {words}: failed with exit code {code}",
+            hint="\n".join([*tail, *_advice(tail), f"the whole log: {log}"]),
         )
         self.recipe, self.arch, self.step, self.log = recipe.name, arch, words, log
 
@@ -114,73 +106,15 @@ class BuildError(VctError):
 
 
 def _tail(log: Path) -> list[str]:
+    """The last lines of what the step said, without those that started it."""
     lines = log.read_text(errors="replace").splitlines()
-    return [f"| {line}" for line in lines[-TAIL_LINES:] if line.strip()]
+    said = [line for line in lines if line.strip() and not line.startswith("$ ")]
+    return [f"| {line}" for line in said[-TAIL_LINES:]]
 
 
-# --- wanted, seen, plan --------------------------------------------------------------------------
-
-
-def wanted_images(recipes: Iterable[Recipe], arch: str, mirror: str = "") -> list[Wanted]:
-    """The images that these recipes (parents first) stand for on this host.
-
-    `mirror` is used instead of the recipes' own. Raises HostError without a mirror.
-    """
-    found: dict[str, Wanted] = {}
-    for recipe in recipes:
-        sources: tuple[apt.AptSource, ...] = ()
-        tools: dict[str, str] = {}
-        if recipe.bootstrap is not None:
-            chosen = mirror or recipe.bootstrap.mirror
-            sources = apt.sources(recipe.bootstrap.suite, chosen, recipe.bootstrap.components)
-            tools = {"mmdebstrap": apt.package_version("mmdebstrap")}
-        parent = found[recipe.parent].digest if recipe.parent else None
-        manifest = inputs.manifest(recipe, arch, parent=parent, sources=sources, tools=tools)
-        found[recipe.name] = Wanted(
-            recipe=recipe,
-            arch=arch,
-            manifest=manifest,
-            digest=inputs.digest(manifest),
-            sources=sources,
-        )
-    return list(found.values())
-
-
-def seen_images(images: Path, wanted: Iterable[Wanted]) -> dict[str, store.Image]:
-    """The images that are there: by digest those of `wanted`, by `name.arch` those named now."""
-    seen = {}
-    for want in wanted:
-        try:
-            named = store.find_image(images, want.recipe.name, want.arch)
-            seen[f"{named.name}.{named.arch}"] = named
-        except VctError:  # not built, or damaged: as if it were not there
-            pass
-        try:
-            seen[want.digest] = store.read_image(images, want.digest)
-        except (FileNotFoundError, NotADirectoryError, VctError):
-            continue
-    return seen
-
-
-def plan_build(
-    wanted: Iterable[Wanted], seen: dict[str, store.Image], *, no_cache: bool = False
-) -> list[Planned]:
-    """What to do for each image, with the reason. Pure."""
-    plan = []
-    for want in wanted:
-        named = seen.get(f"{want.recipe.name}.{want.arch}")
-        changes = tuple(inputs.differences(named.manifest, want.manifest)) if named else ()
-        if no_cache:
-            action, reason = "build", "asked for: --no-cache"
-        elif want.digest not in seen:
-            action = "build"
-            reason = "; ".join(changes) if named else "not built yet"
-        elif named is None or named.digest != want.digest:
-            action, reason = "name", "built before from the same inputs"
-        else:
-            action, reason = "cached", "all inputs are the same"
-        plan.append(Planned(wanted=want, action=action, reason=reason, changes=changes))
-    return plan
+def _advice(tail: Sequence[str]) -> list[str]:
+    text = "\n".join(tail)
+    return [words for pattern, words in ADVICE if re.search(pattern, text)][:1]
 
 
 # --- apply ---------------------------------------------------------------------------------------
@@ -296,30 +230,22 @@ def _make(
     log_file = images / "logs" / f"{recipe.name}.{want.arch}.log"
     with log_file.open("wb") as log, sandbox(log, (lock,)) as runner:
         for step in steps:
-            started = time.monotonic()
-            if step.title:
-                progress(
-                    Progress(
-                        image=recipe.name,
-                        arch=want.arch,
-                        step=step.title,
-                        lasting=step.network,
-                    )
-                )
-            code = runner.run(step.argv, env=ENVIRONMENT | dict(step.env), network=step.network)
+            code = _run_step(step, want, runner, progress)
             if code != 0:
                 log.flush()
                 raise BuildError(recipe, want.arch, step, code, log_file)
-            if step.title:
-                progress(
-                    Progress(
-                        image=recipe.name,
-                        arch=want.arch,
-                        step=step.title,
-                        done=True,
-                        seconds=time.monotonic() - started,
-                    )
-                )
+
+
+def _run_step(step: Step, want: Wanted, runner: Runner, progress: Report) -> int:
+    """Run one step and return its exit code; steps with a title are reported."""
+    event = Progress(image=want.recipe.name, arch=want.arch, step=step.title, lasting=step.network)
+    started = time.monotonic()
+    if step.title:
+        progress(event)
+    code = runner.run(step.argv, env=ENVIRONMENT | dict(step.env), network=step.network)
+    if step.title and code == 0:
+        progress(replace(event, done=True, seconds=time.monotonic() - started))
+    return code
 
 
 def _write_job(want: Wanted, places: Places) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vct.build import builder, inputs, recipes, store
-from vct.build.builder import Planned, Progress
+from vct.build import builder, inputs, plan, recipes, store
+from vct.build.builder import Progress
+from vct.build.plan import Planned
 from vct.cli.options import Command, Group
 from vct.cli.session import Session, session
 from vct.errors import RefusedError, UsageError, VctError
@@ -93,8 +94,8 @@ def build(
     _check_mirror(mirror)
     wanted = _recipes(names, everything, arch, own_recipes)
     if here.dry_run:
-        plan = _plan(here, wanted, arch, mirror, no_cache=no_cache)
-        here.emit([_planned_data(planned) for planned in plan], lambda: _plan_table(plan))
+        planned = _plan(here, wanted, arch, mirror, no_cache=no_cache)
+        here.emit([_planned_data(one) for one in planned], lambda: _plan_table(planned))
         return
     here.require_root("images are made of files of root's")
     with BuildProgress(here) as progress:
@@ -142,9 +143,9 @@ def _recipes(names: Sequence[str], everything: bool, arch: str, own: Path | None
 def _plan(
     here: Session, wanted: list[Recipe], arch: str, mirror: str, *, no_cache: bool
 ) -> list[Planned]:
-    images = builder.wanted_images(wanted, arch, mirror)
-    seen = builder.seen_images(here.home.images, images)
-    return builder.plan_build(images, seen, no_cache=no_cache)
+    images = plan.wanted_images(wanted, arch, mirror)
+    seen = plan.seen_images(here.home.images, images)
+    return plan.plan_build(images, seen, no_cache=no_cache)
 
 
 def _planned_data(planned: Planned) -> dict[str, Any]:
@@ -158,12 +159,12 @@ def _planned_data(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _plan_table(plan: Sequence[Planned]) -> Table:
+def _plan_table(images: Sequence[Planned]) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
     table = Table("image", "arch", "action", "reason", box=SIMPLE)
-    for planned in plan:
+    for planned in images:
         table.add_row(
             planned.wanted.recipe.name, planned.wanted.arch, planned.action, planned.reason
         )
@@ -286,10 +287,10 @@ def why(image: str, arch: str, mirror: str, own_recipes: Path | None) -> None:
     here = session()
     _check_mirror(mirror)
     wanted = _recipes([image], False, arch, own_recipes)
-    plan = _plan(here, wanted, arch, mirror, no_cache=False)
+    planned = _plan(here, wanted, arch, mirror, no_cache=False)
     here.emit(
-        [_planned_data(planned) for planned in plan],
-        lambda: "\n".join(line for planned in plan for line in _why_lines(planned)),
+        [_planned_data(one) for one in planned],
+        lambda: "\n".join(line for one in planned for line in _why_lines(one)),
     )
 
 

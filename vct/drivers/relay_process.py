@@ -35,7 +35,6 @@ from vct.drivers.relay_protocol import (
 
 TICK_S = 2.0  # how often it looks whether its socket and its TAPs are still there
 LOG_OCTETS = 256 * 1024
-PRIORITY = -10  # before programs in nodes: a late relay is a false delay
 CLOCK_MONOTONIC, TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME = 1, 0o4000, 0o2000000, 1
 TIMER = struct.Struct("@qqqq")  # itimerspec: no interval, seconds, nanoseconds
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -184,8 +183,6 @@ def _go_to_background(run: Path) -> None:
         os.dup2(descriptor, target)
     os.close(nothing)
     os.close(records)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     # Nothing here makes cycles, and looking for them takes milliseconds when queues are long.
     gc.freeze()
     gc.disable()

@@ -25,6 +25,7 @@ from vct.drivers.shaping_kernel import (
     interfaces,
     loss,
     qdiscs,
+    send_frames,
     set_drop,
     set_root,
 )
@@ -65,7 +66,7 @@ class ShapingDriver:
     """Shapes the links of one testbed, each direction by itself."""
 
     kind = Shaping
-    workers = 1  # a direction costs 0.2 ms, threads would only wait for each other
+    workers = 1  # a direction costs less than 1 ms, threads would only wait for each other
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
@@ -140,6 +141,7 @@ class ShapingDriver:
                 set_root(netlink, source.index, "tbf", TBF, options)
             else:
                 clear_root(netlink, source.index)
+            send_frames(netlink, source.index, singly=True)
         with _opened(thing.sink_namespace, thing) as netlink:
             sink = self._find(netlink, thing.sink_interface, self._alias(thing, 1), thing)
             if thing.engine == Engine.KERNEL and quality.loss_ppm:
@@ -156,7 +158,7 @@ class ShapingDriver:
 
     def delete(self, thing: Shaping) -> None:
         ends = (
-            (thing.source_namespace, self._alias(thing, 0), clear_root),
+            (thing.source_namespace, self._alias(thing, 0), _clear_source),
             (thing.sink_namespace, self._alias(thing, 1), clear_drop),
         )
         for namespace, alias, clear in ends:
@@ -195,6 +197,11 @@ def _opened(namespace: str, thing: Shaping) -> Netlink:
     if netlink is None:
         raise VctError(f"{thing}: there is no namespace {namespace}", hint="run: vct init")
     return netlink
+
+
+def _clear_source(netlink: Netlink, index: int) -> None:
+    clear_root(netlink, index)
+    send_frames(netlink, index, singly=False)
 
 
 def _refuse_foreign(netlink: Netlink, thing: Shaping, source: Interface) -> None:

@@ -23,11 +23,12 @@ from vct.drivers.shaping_render import parse_drop, render_drop
 from vct.errors import HostError, VctError
 
 # linux/rtnetlink.h, linux/if_link.h
-RTM_GETLINK = 18
+RTM_GETLINK, RTM_SETLINK = 18, 19
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
 INTERFACE_INFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
-IFLA_IFNAME, IFLA_MTU, IFLA_IFALIAS = 3, 4, 20
+IFLA_IFNAME, IFLA_MTU, IFLA_IFALIAS, IFLA_GSO_MAX_SEGS = 3, 4, 20, 40
+GSO_MAX_SEGS = 65535  # the default
 TRAFFIC = struct.Struct("=BxxxiIII")  # tcmsg: family, interface, handle, parent, info
 TCA_KIND, TCA_OPTIONS = 1, 2
 ROOT, CLSACT_PARENT = 0xFFFFFFFF, 0xFFFFFFF1
@@ -116,6 +117,14 @@ def clear_root(netlink: Netlink, index: int) -> None:
     for handle in OURS:
         body = TRAFFIC.pack(0, index, handle, ROOT, 0)
         _ask(netlink, RTM_DELQDISC, 0, body, "deleting", GONE)
+
+
+def send_frames(netlink: Netlink, index: int, *, singly: bool) -> None:
+    """Whether TCP hands an interface single frames, as a real link has them, or heaps of up to
+    64 KiB that would be delayed and lost as one."""
+    segments = struct.pack("=I", 1 if singly else GSO_MAX_SEGS)
+    body = INTERFACE_INFO.pack(0, 0, index, 0, 0) + attribute(IFLA_GSO_MAX_SEGS, segments)
+    _ask(netlink, RTM_SETLINK, 0, body, "sending frames singly", GONE)
 
 
 def set_drop(netlink: Netlink, index: int, loss_ppm: int) -> None:
