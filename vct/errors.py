@@ -14,6 +14,8 @@ Every error says what is wrong (`message`) and what to do next (`hint`).
 
 from __future__ import annotations
 
+import errno
+
 
 class VctError(Exception):
     """The operation failed. `hint` is the next command or edit, one or more lines."""
@@ -90,3 +92,21 @@ class InterruptedByUser(VctError):  # noqa: N818 - not a failure of ours
     """Ctrl-C or SIGTERM arrived; what this run had done was undone."""
 
     exit_code = 130
+
+
+def system_error(error: OSError, doing: str = "") -> VctError:
+    """What the operating system said, as an error that says what to do next."""
+    words = error.strerror or str(error)
+    parts = [str(part) for part in (doing, error.filename, words) if part]
+    return VctError(": ".join(parts), hint=_SYSTEM_HINTS.get(error.errno or 0, "ask: vct doctor"))
+
+
+_NO_ROOM = "free some room (see: df), then try again"
+_NO_RIGHT = "run it with sudo"
+_SYSTEM_HINTS = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: "choose a place that can be written to: VCT_HOME=DIRECTORY",
+}

@@ -100,13 +100,16 @@ def test_a_deleted_one_leaves_nothing(pair: Pair, driver: ShapingDriver) -> None
     assert (tc(pair.a, "qdisc show"), tc(pair.b, "qdisc show")) == before
 
 
-def test_frames_are_sent_one_by_one_while_shaped(pair: Pair, driver: ShapingDriver) -> None:
+def test_frames_are_sent_one_by_one_where_some_get_lost(pair: Pair, driver: ShapingDriver) -> None:
     def heaps() -> str:
         return process.run(["ip", "-n", pair.a, "-d", "link", "show", "dev", "eth1"]).stdout
 
     wanted = shaping(pair, Quality(loss_ppm=10_000))
     driver.create(wanted)
     assert "gso_max_segs 1 " in heaps()
+    driver.change(wanted, shaping(pair, Quality(rate_bps=1_000_000)))
+    assert "gso_max_segs 65535 " in heaps()
+    driver.create(wanted)
     driver.delete(wanted)
     assert "gso_max_segs 65535 " in heaps()
 

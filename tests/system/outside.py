@@ -55,10 +55,8 @@ def outside() -> Iterator[Outside]:
     with ExitStack() as undo:
         process.run(["ip", "netns", "add", world.namespace])
         undo.callback(process.run, ["ip", "netns", "del", world.namespace])
-        process.run(
-            ["ip", "link", "add", "name", world.interface, "type", "veth"]
-            + ["peer", "name", "out", "netns", world.namespace]
-        )
+        pair = ["name", world.interface, "type", "veth", "peer", "name", "out"]
+        process.run(["ip", "link", "add", *pair, "netns", world.namespace])
         process.run(["ip", "addr", "add", f"{world.host_address}/30", "dev", world.interface])
         process.run(["ip", "link", "set", "dev", world.interface, "up"])
         process.run([*inside, "ip", "addr", "add", f"{world.address}/30", "dev", "out"])

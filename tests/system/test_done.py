@@ -1,4 +1,4 @@
-"""The ring of `make demo`, up and running: what `status` says is so, and traffic goes where it must.
+"""The ring of `make demo`, up and running: status is right, and traffic goes where it must.
 
 All tests of this module share one testbed; none leaves it changed.
 """
@@ -63,8 +63,8 @@ def status(ring: Bed) -> Any:
 
 
 def ping(ring: Bed, node: str, address: str, *options: str) -> bool:
-    # Some links lose packets on purpose: one answer of five is an answer.
-    words = ["ping", "-n", "-c5", "-i0.2", "-W1", *options, address]
+    # Some links lose packets on purpose: one answer of three is an answer.
+    words = ["ping", "-n", "-c3", "-i0.2", "-W1", *options, address]
     return bool(ring.vct("node", "exec", node, "--", *words, check=False).code == 0)
 
 
@@ -138,7 +138,7 @@ def test_a_node_reaches_its_neighbours_over_their_link(
     assert f" dev {interface} " in route
     before = sent(ring, node, interface)
     assert ping(ring, node, f"rd{neighbour}.link")
-    assert sent(ring, node, interface) >= before + 5
+    assert sent(ring, node, interface) > before + 2
 
 
 def test_a_node_does_not_reach_others_by_their_link_address(ring: Bed) -> None:
@@ -197,7 +197,7 @@ def world(ring: Bed) -> Iterator[Outside]:
 
 
 def test_a_node_reaches_the_outside_with_the_hosts_address(ring: Bed, world: Outside) -> None:
-    said = ring.sh("0001", f"echo hello | nc -u -w2 {world.address} {world.port}").stdout
+    said = ring.sh("0001", f"echo hello | nc -u -W1 -w2 {world.address} {world.port}").stdout
     assert said.strip() == f"hello from {world.host_address}"
 
 
@@ -205,6 +205,7 @@ def test_the_outside_has_no_way_to_a_node(ring: Bed, world: Outside) -> None:
     assert world.way_of_answer("10.241.0.1") != uplink_interface(ring.name)
 
 
-def test_link_addresses_do_not_leave_the_testbed(ring: Bed, world: Outside) -> None:
+def test_link_addresses_do_not_leave_the_testbed(ring: Bed) -> None:
     said = ring.sh("0001", "ping -n -c1 -W2 10.242.0.3", check=False)
-    assert "Unreachable" in said.stdout
+    assert "From 10.241.0.254" in said.stdout
+    assert "Host Unreachable" in said.stdout

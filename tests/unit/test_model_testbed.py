@@ -18,7 +18,7 @@ from vct.model import load
 from vct.model.load import load_testbed, parse_testbed
 from vct.model.testbed import Link, Node, Segment, Testbed
 from vct.names import node_id
-from vct.quality import Quality
+from vct.quality import JITTER_MAX_US, Quality
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.yaml"))
 NODES = 'name: ring\nnodes: {"0001": {}, "0002": {}, "0003": {}}\n'
@@ -190,7 +190,7 @@ def qualities(draw: st.DrawFn) -> Quality:
     delay = draw(st.integers(0, 60_000_000))
     return Quality(
         delay_us=delay,
-        jitter_us=draw(st.integers(0, delay)),
+        jitter_us=draw(st.integers(0, min(delay, JITTER_MAX_US))),
         loss_ppm=draw(st.integers(0, 1_000_000)),
         rate_bps=draw(st.integers(0, 100 * 10**9)),
     )

@@ -23,6 +23,7 @@ from vct.plan.things import (
     OfflineMount,
     Port,
     Relay,
+    RelayLink,
     Shaping,
     Thing,
     Uplink,
@@ -336,3 +337,46 @@ def test_a_plan_does_not_depend_on_the_order_of_what_it_is_given(
     wanted: list[Thing], seen: list[Thing]
 ) -> None:
     assert diff(wanted, seen) == diff(list(reversed(wanted)), list(reversed(seen)))
+
+
+def test_a_link_that_is_made_anew_gets_its_shaping_and_its_place_in_the_relay_again() -> None:
+    def end(node: str, mac: str) -> End:
+        return End(
+            node=node,
+            namespace=f"n{node}",
+            interface="eth1",
+            mac=mac,
+            address="10.242.0.1",
+            neighbours=(),
+        )
+
+    shaping = Shaping(
+        link="x",
+        direction="forward",
+        source_namespace="n0001",
+        source_interface="eth1",
+        sink_namespace="n0002",
+        sink_interface="eth1",
+        engine="netem",
+        quality=Quality(delay_us=5),
+    )
+    carried = RelayLink(
+        link="x",
+        a_namespace="n0001",
+        a_interface="eth1",
+        b_namespace="n0002",
+        b_interface="eth1",
+        forward=Quality(),
+        backward=Quality(),
+    )
+    relay = Relay(testbed="t", links=(carried,))
+    wire = Wire(link="x", a=end("0001", "02:1"), b=end("0002", "02:2"))
+    torn = replace(wire, b=None)
+
+    plan = diff([wire, relay, shaping], [torn, relay, shaping])
+
+    assert [(step.action, step.kind) for step in plan.steps] == [
+        (Action.CHANGE, Wire),
+        (Action.CHANGE, Relay),
+        (Action.CREATE, Shaping),
+    ]

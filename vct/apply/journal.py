@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from vct.plan.steps import Step
@@ -25,7 +26,10 @@ class Journal:
             file.rename(file.with_name(f"{file.name}.1"))
 
     def record(self, event: str, step: Step, problem: str = "") -> None:
-        """Add a line; `event` is begin, done, failed, undone or stuck."""
+        """Add a line; `event` is begin, done, failed, undone or stuck.
+
+        On a full disk the line is lost: what it tells of, an undo perhaps, must go on.
+        """
         line = {
             "time": round(time.time(), 3),
             "pid": os.getpid(),
@@ -36,5 +40,5 @@ class Journal:
             "reason": step.reason,
             **({"problem": problem} if problem else {}),
         }
-        with self._file.open("a") as file:
+        with suppress(OSError), self._file.open("a") as file:
             file.write(json.dumps(line) + "\n")

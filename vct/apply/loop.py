@@ -14,9 +14,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
+from pyroute2.netlink.exceptions import NetlinkError
+
 from vct.apply.journal import Journal
 from vct.drivers.base import Driver
-from vct.errors import InterruptedByUser, VctError
+from vct.errors import InterruptedByUser, VctError, system_error
 from vct.plan.outcome import Outcome
 from vct.plan.steps import Action, Plan, Step
 from vct.plan.things import KINDS, Thing
@@ -45,21 +47,30 @@ def run_plan(plan: Plan, drivers: Drivers, journal: Journal, progress: Progress 
     for step in plan.steps:
         if step.action is Action.CREATE:
             drivers[step.kind].claim(step.thing)
-    run = _Run(drivers, journal, progress)
-    try:
-        for stage in plan.stages():
-            run.stage(stage)
-    except BaseException as error:
-        stuck = run.undo()
-        raise _first_error(error, stuck) from error
+    with _deferred() as interrupted:
+        run = _Run(drivers, journal, progress, interrupted)
+        try:
+            for stage in plan.stages():
+                run.stage(stage)
+            run.go_on()
+        except BaseException as error:
+            stuck = run.undo()
+            raise _with_stuck(error, stuck) from error
     return Outcome(done=plan.steps, seconds=time.monotonic() - begun)
 
 
 class _Run:
     """The steps that this run has begun, in order."""
 
-    def __init__(self, drivers: Drivers, journal: Journal, progress: Progress) -> None:
+    def __init__(
+        self,
+        drivers: Drivers,
+        journal: Journal,
+        progress: Progress,
+        interrupted: threading.Event,
+    ) -> None:
         self._drivers, self._journal, self._progress = drivers, journal, progress
+        self._interrupted = interrupted
         self._begun: list[Step] = []
         self._recording = threading.Lock()
 
@@ -79,7 +90,15 @@ class _Run:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def go_on(self) -> None:
+        """Raise InterruptedByUser if somebody asked to stop."""
+        if self._interrupted.is_set():
+            raise InterruptedByUser(
+                "interrupted; what this run had done was undone", hint="start again: vct init"
+            )
+
     def _do(self, step: Step) -> None:
+        self.go_on()
         self._note("begin", step)
         try:
             perform(self._drivers[step.kind], step)
@@ -91,18 +110,17 @@ class _Run:
     def undo(self) -> list[str]:
         """Take back what was begun, last first; returns what could not be taken back."""
         stuck = []
-        with _undisturbed():
-            for step in reversed(self._begun):
-                inverse = step.inverse()
-                if inverse is None:
-                    continue
-                self._progress("undo", step)
-                try:
-                    perform(self._drivers[step.kind], inverse)
-                    self._record("undone", step)
-                except (VctError, OSError) as error:
-                    self._record("stuck", step, str(error))
-                    stuck.append(f"{step.thing}: {error}")
+        for step in reversed(self._begun):
+            inverse = step.inverse()
+            if inverse is None:
+                continue
+            self._progress("undo", step)
+            try:
+                perform(self._drivers[step.kind], inverse)
+                self._record("undone", step)
+            except VctError as error:
+                self._record("stuck", step, error.message)
+                stuck.append(f"{step.thing}: {error}")
         return stuck
 
     def _note(self, event: str, step: Step) -> None:
@@ -118,23 +136,25 @@ class _Run:
 
 
 def perform(driver: Driver[Any], step: Step) -> None:
-    """Do one step."""
+    """Do one step. Raises VctError, whatever it was that failed."""
     if step.implied:
         return
-    match step.action:
-        case Action.CREATE:
-            driver.create(step.thing)
-        case Action.CHANGE:
-            driver.change(step.was, step.thing)
-        case Action.DELETE:
-            driver.delete(step.thing)
+    try:
+        match step.action:
+            case Action.CREATE:
+                driver.create(step.thing)
+            case Action.CHANGE:
+                driver.change(step.was, step.thing)
+            case Action.DELETE:
+                driver.delete(step.thing)
+    except OSError as error:
+        raise system_error(error, f"{step.action} {step.thing}") from error
+    except NetlinkError as error:
+        told = OSError(error.code, str(error.args[1]))
+        raise system_error(told, f"{step.action} {step.thing}") from error
 
 
-def _first_error(error: BaseException, stuck: list[str]) -> BaseException:
-    if isinstance(error, KeyboardInterrupt):
-        error = InterruptedByUser(
-            "interrupted; what this run had done was undone", hint="start again: vct init"
-        )
+def _with_stuck(error: BaseException, stuck: list[str]) -> BaseException:
     if stuck and isinstance(error, VctError):
         left = "\n".join(f"could not be undone: {line}" for line in stuck)
         error.hint = f"{error.hint}\n{left}\nremove the rest: vct cleanup".lstrip("\n")
@@ -142,17 +162,24 @@ def _first_error(error: BaseException, stuck: list[str]) -> BaseException:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C must not stop the undoing half-way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+def _deferred() -> Iterator[threading.Event]:
+    """Ctrl-C and its like tear no step, and no undoing: they are noted, to be answered between
+    steps. (An exception out of nowhere gets lost in libraries, and leaves things half-made.)
+
+    Not SIG_IGN: programs that are started meanwhile, nodes even, would inherit that.
+    """
+    asked = threading.Event()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as with nohup
+            signal.signal(number, lambda *_: asked.set())
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

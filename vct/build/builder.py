@@ -43,7 +43,7 @@ ADVICE = (
         "the mirror does not agree with itself: try again later, or another one: --mirror URL",
     ),
     (
-        "Temporary failure resolving|Could not resolve|Could not connect|Connection (refused|timed out)",
+        "Temporary failure resolving|Could not (resolve|connect)|Connection (refused|timed out)",
         "the mirror cannot be reached: look at the network, or use another one: --mirror URL",
     ),
     ("Unable to locate package|has no installation candidate", "look at the package's name"),

@@ -152,6 +152,8 @@ def _apt_steps(recipe: Recipe, places: Places) -> list[Step]:
     if not recipe.packages:
         return []
     env = {"APT_CONFIG": str(places.apt_conf)}
+    count = len(recipe.packages)
+    noun = "package and what it needs" if count == 1 else "packages and what they need"
     get = ("apt-get", "--yes", "-o", "APT::Update::Error-Mode=any")
     policy = f"{places.root}/usr/sbin/policy-rc.d"
     return [
@@ -162,7 +164,7 @@ def _apt_steps(recipe: Recipe, places: Places) -> list[Step]:
         ),
         Step(
             argv=(*get, "install", "--no-install-recommends", *recipe.packages),
-            title=f"install {len(recipe.packages)} packages and what they need",
+            title=f"install {count} {noun}",
             key="packages",
             network=True,
             env=env,

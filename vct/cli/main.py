@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 from vct import __version__
 from vct.cli.options import Group, global_options
 from vct.cli.session import Session
-from vct.errors import InterruptedByUser, VctError
+from vct.errors import InterruptedByUser, VctError, system_error
 
 
 class Entry(NamedTuple):
@@ -42,6 +42,9 @@ COMMANDS: dict[str, Entry] = {
     "topology": Entry("vct.cli.topology", "Check testbed files."),
     "completion": Entry("vct.cli.completion", "Print shell completion for bash, zsh or fish."),
 }
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LazyGroup(Group):
@@ -91,7 +94,10 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of DESIGN section 12."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in SIGNALS:
+        # Under nohup a closed terminal must not matter.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     session = Session()
     try:
         code = cli.main(standalone_mode=False, obj=session, prog_name="vct")
@@ -109,6 +115,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader (head, less) went away: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = _report(session, system_error(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 

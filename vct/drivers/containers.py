@@ -25,6 +25,7 @@ from vct.drivers.container_config import (
     root_of,
     uses_cgroup2,
 )
+from vct.drivers.disk_image import loop_device, ready_disk
 from vct.drivers.files import node_directories
 from vct.drivers.process import CommandError, run
 from vct.drivers.textfiles import read, write
@@ -36,7 +37,6 @@ from vct.plan.things import Container
 START_SCRIPT = Path(__file__).with_name("start-node.sh")
 CGROUPS = Path("/sys/fs/cgroup")
 HALT_DEADLINE_S = 10
-EXT4_STATE_OFFSET, EXT4_CLEAN = 1024 + 0x3A, 1  # ext4's s_state, of its superblock
 LIVE_STATES = frozenset({"RUNNING", "FROZEN", "STARTING", "STOPPING", "ABORTING", "FREEZING"})
 
 
@@ -86,6 +86,8 @@ class ContainerDriver:
         pass  # inside the testbed's directory, which carries our mark
 
     def create(self, thing: Container) -> None:
+        if self._disk_in_use(thing.node):  # a start that outlived the vct that asked for it
+            self.stop(thing.node, kill=True)
         self._discard_remains(thing.node)
         paths = self._paths.node(thing.node)
         choose_boot(paths.node_config / "inittab", thing.boot)
@@ -114,7 +116,7 @@ class ContainerDriver:
         node = self._paths.node(thing.node)
         self.verify(thing)
         node.monitor_log.unlink(missing_ok=True)
-        repair(node.disk_image)
+        ready_disk(node.disk_image)
         command = [
             "unshare",
             "--mount",
@@ -163,23 +165,26 @@ class ContainerDriver:
 
     def stop(self, node: str, *, kill: bool = False) -> None:
         """Halt a node, or kill it after a deadline; returns when its disk is released."""
-        state, _ = self.state(node)
-        if state in LIVE_STATES:
-            how = ["--kill"] if kill or state != "RUNNING" else [f"--timeout={HALT_DEADLINE_S}"]
-            where = [f"--lxcpath={self._paths.nodes}", f"--name={node}"]
-            run(["lxc-stop", *where, *how], check=False, timeout_s=HALT_DEADLINE_S + 20)
+        where = [f"--lxcpath={self._paths.nodes}", f"--name={node}"]
+
+        def stopped() -> bool:
+            state, _ = self.state(node)
+            if state in LIVE_STATES:
+                # Later rounds are for a start that was under way and has come alive meanwhile.
+                run(["lxc-stop", *where, *how], check=False, timeout_s=HALT_DEADLINE_S + 20)
+                how[:] = ["--kill"]
+            return state == "STOPPED" and not self._disk_in_use(node)
+
+        halts = not kill and self.state(node)[0] == "RUNNING"
+        how = [f"--timeout={HALT_DEADLINE_S}"] if halts else ["--kill"]
         wait_for(
-            lambda: self.state(node)[0] == "STOPPED" and not self._disk_in_use(node),
+            stopped,
             what=f"node {node} to stop",
             hint=f"see: lxc-info -P {self._paths.nodes} -n {node}",
         )
 
     def _disk_in_use(self, node: str) -> bool:
-        image = str(self._paths.node(node).disk_image)
-        return any(
-            read(file).strip() == image
-            for file in Path("/sys/block").glob("loop*/loop/backing_file")
-        )
+        return bool(loop_device(self._paths.node(node).disk_image))
 
     def _discard_remains(self, node: str) -> None:
         """Remove what a killed monitor leaves: control groups, LXC's lock file."""
@@ -227,20 +232,6 @@ def choose_boot(link: Path, boot: str) -> None:
     if not (link.is_symlink() and str(link.readlink()) == target):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-
-
-def repair(disk_image: Path) -> None:
-    """Check a disk image that was not unmounted cleanly, as after a power cut."""
-    with disk_image.open("rb") as file:
-        file.seek(EXT4_STATE_OFFSET)
-        state = int.from_bytes(file.read(2), "little")
-    if state != EXT4_CLEAN:
-        done = run(["e2fsck", "-p", str(disk_image)], check=False)
-        if done.code > 1:  # 1: repaired (e2fsck(8))
-            raise VctError(
-                f"the disk image {disk_image} is damaged: {done.stdout.strip()}",
-                hint=f"repair it: e2fsck {disk_image}\nor start over: vct node remove, vct init",
-            )
 
 
 def hierarchies(root: Path = CGROUPS) -> list[Path]:

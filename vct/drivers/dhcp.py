@@ -83,10 +83,17 @@ class DhcpDriver:
     def _pid(self) -> int:
         """The running dnsmasq that was started with our file; 0 if there is none."""
         text = read(self._pid_file).strip()
-        if not text.isdigit():
+        if text.isdigit() and self._is_ours(text):
+            return int(text)
+        if not self._directory.exists():
             return 0
-        command = read(Path("/proc") / text / "cmdline").split("\0")
-        return int(text) if f"--conf-file={self._config}" in command else 0
+        # It may have been started a moment before a crash, and not have written the file yet.
+        running = (path.name for path in Path("/proc").iterdir())
+        return next((int(pid) for pid in running if self._is_ours(pid)), 0)
+
+    def _is_ours(self, pid: str) -> bool:
+        command = read(Path("/proc") / pid / "cmdline") if pid.isdigit() else ""
+        return f"--conf-file={self._config}" in command.split("\0")[1:2]
 
 
 def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:

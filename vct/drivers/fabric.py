@@ -45,15 +45,18 @@ class FabricDriver:
         self._host = host
 
     def observe(self) -> list[Fabric]:
-        known = self._network.snapshot
-        return [Fabric(namespace=name) for name in known if name == self._network.fabric]
+        network = self._network
+        there, half_made = network.fabric in network.snapshot, network.half_made()
+        if not there and not half_made:
+            return []
+        return [Fabric(namespace=network.fabric, whole=there and not half_made)]
 
     def claim(self, thing: Fabric) -> None:
         claim_namespace(self._network, thing.namespace)
 
     def create(self, thing: Fabric) -> None:
-        self._host.want_namespaces()
-        make_own_namespace(self._network, thing.namespace)
+        with self._host.namespaces():
+            make_own_namespace(self._network, thing.namespace)
         with self._network.inside(thing.namespace):
             FORWARDING.write_text("1")
         # Who is no neighbour cannot be reached over links; without this it would be sent outside.
@@ -62,9 +65,20 @@ class FabricDriver:
         )
 
     def change(self, was: Fabric, thing: Fabric) -> None:
-        raise AssertionError("a fabric has nothing that could change")
+        """Take away what a crash left half-made; the undo of that takes away all."""
+        if not thing.whole:
+            self.delete(thing)
+            return
+        self._forget_half_made()
+        if not netns.namespace_inode(thing.namespace):
+            self.create(thing)
+
+    def _forget_half_made(self) -> None:
+        for name in self._network.half_made():
+            netns.delete_namespace(name)
 
     def delete(self, thing: Fabric) -> None:
+        self._forget_half_made()
         self._network.release(thing.namespace)
         netns.delete_namespace(thing.namespace)
         self._host.release()

@@ -1,25 +1,19 @@
 """Files of a testbed: its ssh key pair, and each node's directory with host key and disk image.
 
-The disk image is a sparse ext4 file system of fixed size: the writable layer of the node, which
-cannot outgrow it. Everything is made under a temporary name and renamed when it is whole.
+Everything is made under a temporary name and renamed when it is whole.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from vct import names
+from vct.drivers.disk_image import MIB, make_disk, resize_disk
 from vct.drivers.process import run
 from vct.drivers.textfiles import write
 from vct.paths import NodePaths, TestbedPaths
 from vct.plan.things import Keys, NodeFiles
-
-MIB = 1024 * 1024
-# No journal: a node's layer lives as long as its testbed. No lazy initialisation: nothing would
-# write to the image behind our back. 4,096 bytes per inode: Debian's files are small.
-MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
 
 
 class KeysDriver:
@@ -81,14 +75,11 @@ class NodeFilesDriver:
         make_disk(paths.disk_image, thing.disk_mib)
 
     def change(self, was: NodeFiles, thing: NodeFiles) -> None:
-        """Grow the file system; a smaller size makes a new, empty one."""
-        image = self._paths.node(thing.node).disk_image
-        if 0 < was.disk_mib < thing.disk_mib:
-            os.truncate(image, thing.disk_mib * MIB)
-            run(["e2fsck", "-fp", str(image)], check=False)
-            run(["resize2fs", str(image)])
-            return
-        self.create(thing)
+        """Resize the disk; one that was never finished is made anew."""
+        if was.disk_mib == 0:
+            self.create(thing)
+        else:
+            resize_disk(self._paths.node(thing.node).disk_image, thing.disk_mib)
 
     def delete(self, thing: NodeFiles) -> None:
         root = self._paths.node(thing.node).root
@@ -134,14 +125,4 @@ def make_key(path: Path, comment: str) -> None:
     temporary.unlink(missing_ok=True)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(temporary)])
     Path(f"{temporary}.pub").rename(f"{path}.pub")
-    temporary.rename(path)
-
-
-def make_disk(path: Path, size_mib: int) -> None:
-    """A sparse ext4 image of exactly this size, with the directory for the writable layer."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with temporary.open("wb") as file:
-        file.truncate(size_mib * MIB)
-    run([*MKFS, str(temporary)])
     temporary.rename(path)

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from vct.drivers import netns
 from vct.drivers.network import HOST, Network
+from vct.drivers.textfiles import read, write
+from vct.errors import VctError
+from vct.paths import NAMESPACES
 
 RECORD = Path("/run/vct-host.json")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -33,17 +36,25 @@ class HostWide:
         self._network = network
         self._record = record
 
-    def want_namespaces(self) -> None:
-        """Prepare the directory of named namespaces, and remember if we did."""
+    @contextmanager
+    def namespaces(self) -> Iterator[None]:
+        """Prepare the directory of named namespaces, and remember what we did to it.
+
+        It stays until the block, which makes a namespace, has ended: another testbed's `release`
+        waits for that.
+        """
         with self._locked() as before:
-            if netns.share_directory():
-                before["namespaces"] = "made"
+            if not netns.directory_mounted():
+                was = "there" if NAMESPACES.is_dir() else "absent"
+                self._remember(before | {"namespaces": was})
+                netns.share_directory()
+            yield
 
     def want_forwarding(self) -> None:
         """Switch forwarding on, and remember if it was off."""
         with self._locked() as before:
             if not forwarding():
-                before.setdefault("ip_forward", FORWARDING.read_text().strip())
+                self._remember({"ip_forward": FORWARDING.read_text().strip()} | before)
                 FORWARDING.write_text("1")
 
     def release(self) -> None:
@@ -54,9 +65,10 @@ class HostWide:
             left = netns.namespace_names()
             if "namespaces" in before and not any(name.startswith("vct-") for name in left):
                 # With others' namespaces in it, the directory is theirs from now on.
-                del before["namespaces"]
+                was = before.pop("namespaces")
                 if not left:
-                    netns.unshare_directory()
+                    netns.unshare_directory(remove=was == "absent")
+            self._remember(before)
 
     def _in_use(self) -> bool:
         links = self._network.at(HOST).get_links()
@@ -65,16 +77,28 @@ class HostWide:
 
     @contextmanager
     def _locked(self) -> Iterator[dict[str, str]]:
-        """The record as it is and will be, under a lock on its directory; no file when empty."""
+        """The record, under a lock on its directory."""
         directory = os.open(self._record.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
-            was = self._record.read_text() if self._record.exists() else "{}"
-            before: dict[str, str] = json.loads(was)
-            yield before
-            if before:
-                self._record.write_text(json.dumps(before))
-            else:
-                self._record.unlink(missing_ok=True)
+            yield parse_record(read(self._record), self._record)
         finally:
             os.close(directory)
+
+    def _remember(self, before: dict[str, str]) -> None:
+        """Write the record, before the change that it is about; no file when it is empty."""
+        if before:
+            write(self._record, json.dumps(before))
+        else:
+            self._record.unlink(missing_ok=True)
+
+
+def parse_record(text: str, file: Path) -> dict[str, str]:
+    """The record. Raises VctError when it is damaged."""
+    try:
+        return {str(key): str(value) for key, value in json.loads(text or "{}").items()}
+    except (ValueError, AttributeError):
+        raise VctError(
+            f"the record of what vct changed on this host is damaged: {file}",
+            hint=f"forget it: rm {file}\nthen see to net.ipv4.ip_forward yourself",
+        ) from None

@@ -48,18 +48,18 @@ def namespace_names() -> list[str]:
 def entered(name: str) -> Iterator[None]:
     """Run the block's thread inside a namespace; programs that it starts are inside too."""
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = -1
     try:
         there = os.open(namespace_path(name), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _check(_libc.setns(there, CLONE_NEWNET), f"cannot enter namespace {name}")
-        finally:
-            os.close(there)
-        try:
-            yield
-        finally:
-            _check(_libc.setns(here, CLONE_NEWNET), "cannot leave a namespace")
+        _check(_libc.setns(there, CLONE_NEWNET), f"cannot enter namespace {name}")
+        yield
     finally:
+        # Whatever came in between, a Ctrl-C too: the thread must not stay inside.
+        left = _libc.setns(here, CLONE_NEWNET)
         os.close(here)
+        if there >= 0:
+            os.close(there)
+        _check(left, "cannot leave a namespace")
 
 
 def make_namespace(name: str, mark: str) -> None:
@@ -116,29 +116,30 @@ def namespace_inode(name: str) -> int:
         return 0
 
 
-def share_directory() -> bool:
-    """Make /run/netns a shared mount, as `ip netns add` does; True if it was not one.
+def share_directory() -> None:
+    """Make /run/netns a shared mount, as `ip netns add` does, unless it is a mount.
 
     A namespace that is removed must go from every mount namespace that copied the directory's
     mounts, or it would live on there.
     """
-    if _directory_mounted():
-        return False
+    if directory_mounted():
+        return
     NAMESPACES.mkdir(mode=0o755, parents=True, exist_ok=True)
     _mount(str(NAMESPACES), NAMESPACES, MS_BIND | MS_REC)
     _mount("none", NAMESPACES, MS_SHARED | MS_REC)
-    return True
 
 
-def unshare_directory() -> None:
-    """Take back share_directory; no namespace may be left."""
-    if _directory_mounted():
+def unshare_directory(*, remove: bool) -> None:
+    """Take back share_directory; no namespace may be left. `remove`: the directory goes too."""
+    if directory_mounted():
         # Detached: the kernel may still be removing the last namespace's file.
         _check(_libc.umount2(os.fsencode(NAMESPACES), MNT_DETACH), f"cannot unmount {NAMESPACES}")
+    if remove:
         NAMESPACES.rmdir()
 
 
-def _directory_mounted() -> bool:
+def directory_mounted() -> bool:
+    """Whether the directory of namespaces is a mount of its own."""
     # os.path.ismount does not see a directory that is bound onto itself.
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return any(line.split()[4] == str(NAMESPACES) for line in lines)

@@ -6,11 +6,12 @@ and crashes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vct import names
 from vct.drivers import netns
 from vct.drivers.fabric import claim_namespace, make_own_namespace, visible_addresses
 from vct.drivers.network import Interface, Network
-from vct.drivers.wire import wait_until_free
 from vct.plan.things import NodeNetwork
 
 ETH0 = "eth0"
@@ -27,8 +28,15 @@ class NodeNetworkDriver:
 
     def observe(self) -> list[NodeNetwork]:
         network = self._network
+        fabric = network.snapshot.get(network.fabric, {})
         return [
-            _seen(node, name, network.snapshot[name], self._gateway(name))
+            _seen(
+                node,
+                name,
+                network.snapshot[name].get(ETH0),
+                self._gateway(name),
+                joined=_joined(fabric, names.local_port(node)),
+            )
             for node, name in network.node_namespaces().items()
         ]
 
@@ -57,7 +65,8 @@ class NodeNetworkDriver:
 
     def _connect(self, thing: NodeNetwork) -> None:
         network, port = self._network, names.local_port(thing.node)
-        wait_until_free(network, network.fabric, port)
+        # One whose eth0 is in a namespace that lost its name, or is just being removed.
+        network.delete_interface(network.fabric, port)
         network.add_veth(network.fabric, port, thing.namespace, ETH0, peer_address=thing.mac)
         bridge = network.index(network.fabric, names.LOCAL_BRIDGE)
         network.set_up(network.fabric, port, master=bridge)
@@ -68,14 +77,20 @@ class NodeNetworkDriver:
             network.at(thing.namespace).route("replace", dst="default", gateway=thing.gateway)
 
 
+def _joined(fabric: Mapping[str, Interface], port: str) -> bool:
+    """Whether a port is on the local bridge, and up."""
+    found, bridge = fabric.get(port), fabric.get(names.LOCAL_BRIDGE)
+    return bool(found and found.up and bridge and found.master == bridge.index)
+
+
 def _seen(
-    node: str, namespace: str, interfaces: dict[str, Interface] | object, gateway: str
+    node: str, namespace: str, found: Interface | None, gateway: str, *, joined: bool
 ) -> NodeNetwork:
-    found = interfaces.get(ETH0) if isinstance(interfaces, dict) else None
     return NodeNetwork(
         node=node,
         namespace=namespace,
         mac=found.mac if found else "",
         addresses=visible_addresses(found) if found else (),
         gateway=gateway,
+        joined=joined,
     )

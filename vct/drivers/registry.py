@@ -23,6 +23,12 @@ from vct.paths import Home
 from vct.plan.things import Thing
 
 
+def release_host(home: Home, testbed: str) -> None:
+    """Put back what a crash of this testbed left changed host-wide and no other one needs."""
+    with Network(home.root, testbed) as network:
+        HostWide(network).release()
+
+
 @contextmanager
 def open_drivers(home: Home, testbed: str) -> Iterator[dict[type[Thing], Driver[Any]]]:
     """The drivers of one testbed, for the length of the block."""

@@ -141,7 +141,7 @@ class ShapingDriver:
                 set_root(netlink, source.index, "tbf", TBF, options)
             else:
                 clear_root(netlink, source.index)
-            send_frames(netlink, source.index, singly=True)
+            send_frames(netlink, source.index, singly=quality.loss_ppm > 0)
         with _opened(thing.sink_namespace, thing) as netlink:
             sink = self._find(netlink, thing.sink_interface, self._alias(thing, 1), thing)
             if thing.engine == Engine.KERNEL and quality.loss_ppm:

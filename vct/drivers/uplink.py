@@ -92,6 +92,8 @@ class UplinkDriver:
 
     def delete(self, thing: Uplink) -> None:
         self._network.delete_interface(HOST, thing.interface)
+        # Still there when a crash came before the other end was moved to the host.
+        self._network.delete_interface(self._network.fabric, FABRIC_INTERFACE)
         if self._has_table(HOST):
             self._nft(HOST, f"delete table ip {self._table}")
         self._host.release()

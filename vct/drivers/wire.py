@@ -11,31 +11,16 @@ import fcntl
 import os
 import re
 import struct
-import time
 from collections.abc import Iterator
 
 from vct.drivers.network import Interface, Network
-from vct.errors import VctError
 from vct.plan.things import End, Port, Wire
 
 DIRECT_INTERFACE = re.compile(r"eth[1-9][0-9]*")
-GONE_DEADLINE_S = 30.0
 # linux/if_tun.h
 TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 DEVICES = {"veth": "veth", "tun": "tap"}  # netlink's word to ours
-
-
-def wait_until_free(network: Network, namespace: str, interface: str) -> None:
-    """Wait until the kernel has removed an interface whose other end's namespace was deleted."""
-    deadline = time.monotonic() + GONE_DEADLINE_S
-    while network.has(namespace, interface):
-        if time.monotonic() > deadline:
-            raise VctError(
-                f"interface {interface} of {namespace} is in the way",
-                hint="if it is yours, remove it; else run: vct cleanup",
-            )
-        time.sleep(0.02)
 
 
 def attach(network: Network, end: End, alias: str) -> None:
@@ -87,8 +72,10 @@ class WireDriver:
 
     def create(self, thing: Wire) -> None:
         a, b = both_ends(thing)
+        # One that is there already is a remnant: its other end was in a namespace that is gone, or
+        # is being removed by the kernel just now.
         for end in (a, b):
-            wait_until_free(self._network, end.namespace, end.interface)
+            self._network.delete_interface(end.namespace, end.interface)
         if thing.device == "tap":
             for end in (a, b):
                 with self._network.inside(end.namespace):
@@ -144,8 +131,8 @@ class PortDriver:
 
     def create(self, thing: Port) -> None:
         network, end = self._network, thing.end
-        wait_until_free(network, end.namespace, end.interface)
-        wait_until_free(network, network.fabric, thing.fabric_interface)
+        network.delete_interface(end.namespace, end.interface)  # remnants, as for wires
+        network.delete_interface(network.fabric, thing.fabric_interface)
         network.add_veth(network.fabric, thing.fabric_interface, end.namespace, end.interface)
         alias = f"vct:{network.testbed}:segment:{thing.segment}:{end.node}"
         bridge = network.index(network.fabric, thing.bridge)

@@ -184,7 +184,7 @@ class _WrittenRecipe(_Written):
         list[Annotated[str, _one_of(ARCHITECTURES, (), "architecture")]],
         _unique("architecture"),
         Field(min_length=1, examples=["[amd64, i386]"]),
-    ] = ["amd64"]
+    ] = list(ARCHITECTURES)
     bootstrap: _WrittenBootstrap | None = None
     packages: Annotated[list[Package], _unique("package")] = []
     exclude: list[Pattern] = []
@@ -267,7 +267,9 @@ def _check_name(recipe: Recipe) -> None:
 
 def _check_beginning(recipe: Recipe) -> None:
     if recipe.parent == recipe.name:
-        raise recipe.error("from", "a recipe cannot start from itself")
+        raise recipe.error(
+            "from", "a recipe cannot start from itself", hint="name another, such as base-debian"
+        )
     if recipe.parent is None and recipe.bootstrap is None:
         raise recipe.error(
             "",

@@ -22,7 +22,7 @@ from vct.model.written import (
 )
 from vct.model.yamltext import Tree
 from vct.names import DIRECT_INTERFACES_MAX, render_node_set
-from vct.quality import Quality, render_time
+from vct.quality import JITTER_MAX_US, Quality, render_time
 
 MEANING = {"memory": "memory_mib", "disk": "disk_mib"}
 QUALITY = {"delay": "delay_us", "jitter": "jitter_us", "loss": "loss_ppm", "rate": "rate_bps"}
@@ -147,6 +147,12 @@ def _quality(link: WrittenLink, path: Path, way: str, checks: _Checks) -> Qualit
         hint = "jitter goes either way from the delay: write at most the delay"
         jitter, delay = render_time(quality.jitter_us), render_time(quality.delay_us)
         checks.problem(place, f"jitter {jitter} is more than delay {delay}", hint)
+    elif quality.jitter_us > JITTER_MAX_US:
+        place = (*path, way, "jitter") if "jitter" in own else (*path, "jitter")
+        most = render_time(JITTER_MAX_US)
+        checks.problem(
+            place, f"jitter {render_time(quality.jitter_us)} is too much", f"at most {most}"
+        )
     return quality
 
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from vct.plan.things import (
@@ -16,10 +16,14 @@ from vct.plan.things import (
     Fabric,
     NodeNetwork,
     Port,
+    Relay,
     Shaping,
     Thing,
     Wire,
 )
+
+
+_Place = tuple[type[Thing], str]
 
 
 class Action(StrEnum):
@@ -88,7 +92,7 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
     """The steps from `seen` to `wanted`: deletes in unmaking order, then changes and creates in
     making order, deletes of users' data last. Every step carries its reason."""
     want = {(type(thing), thing.key): thing for thing in wanted}
-    have = {(type(thing), thing.key): thing for thing in seen}
+    have = _without_bared(want, {(type(thing), thing.key): thing for thing in seen})
     deletes = _mark_implied(thing for place, thing in have.items() if place not in want)
     makes = [
         Step(action=Action.CREATE, thing=thing, reason="missing")
@@ -101,6 +105,29 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
         if (old := have.get(place)) is not None and (different := thing.differences(old))
     ]
     return Plan(tuple(sorted(deletes + makes + changes, key=_order)))
+
+
+def _without_bared(
+    want: Mapping[_Place, Thing], have: Mapping[_Place, Thing]
+) -> dict[_Place, Thing]:
+    """What is seen, less what goes with the interfaces of links that will be made anew: their
+    shaping, and their place in the relay."""
+    bared = {
+        thing.link
+        for place, thing in have.items()
+        if isinstance(thing, Wire) and place in want and want[place] != thing
+    }
+    left: dict[_Place, Thing] = {}
+    for place, thing in have.items():
+        match thing:
+            case Shaping(link=link) if link in bared:
+                continue
+            case Relay(links=links):
+                kept = tuple(carried for carried in links if carried.link not in bared)
+                left[place] = replace(thing, links=kept)
+            case _:
+                left[place] = thing
+    return left
 
 
 def _mark_implied(things: Iterable[Thing]) -> list[Step]:

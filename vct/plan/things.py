@@ -50,10 +50,14 @@ class Keys(Thing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fabric(Thing):
-    """The testbed's own network namespace; it forwards IPv4 between its interfaces."""
+    """The testbed's own network namespace; it forwards IPv4 between its interfaces.
+
+    `whole`: no name of the testbed is without its namespace, as a crash can leave it.
+    """
 
     noun: ClassVar[str] = "fabric"
     namespace: str
+    whole: bool = True
 
     @property
     def key(self) -> str:
@@ -135,7 +139,8 @@ class NodeFiles(Thing):
 class NodeNetwork(Thing):
     """A node's network namespace with eth0 on the local bridge.
 
-    `addresses` are `address/prefix`, sorted; `gateway` is the IPv4 default route.
+    `addresses` are `address/prefix`, sorted; `gateway` is the IPv4 default route. `joined`: the
+    far end of eth0 is on the bridge.
     """
 
     noun: ClassVar[str] = "network of node"
@@ -144,6 +149,7 @@ class NodeNetwork(Thing):
     mac: str
     addresses: tuple[str, ...]
     gateway: str
+    joined: bool = True
 
     @property
     def key(self) -> str:
@@ -251,8 +257,9 @@ class Container(Thing):
     """A node's system container, running.
 
     `root` is the image's directory, the layer below the node's own writable one; `image` its name
-    and digest, for people. `intact`: the configuration file says what vct wrote. `at_home`: it
-    runs in the node's present network namespace.
+    and digest, for people. `disk_mib`: a disk gets another size at the node's start. `intact`: the
+    configuration file says what vct wrote. `at_home`: it runs in the node's present network
+    namespace.
     """
 
     noun: ClassVar[str] = "node"
@@ -263,6 +270,7 @@ class Container(Thing):
     root: str
     arch: str
     memory_mib: int
+    disk_mib: int = 512
     boot: str = "fast"
     running: bool = True
     intact: bool = True

@@ -183,6 +183,7 @@ def _node(testbed: Testbed, node: Node, facts: Facts) -> list[Thing]:
             root=image.root,
             arch=node.arch,
             memory_mib=node.memory_mib,
+            disk_mib=node.disk_mib,
             boot=node.boot,
         ),
     ]

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,9 @@ from vct.drivers import shaping_support, ssh_probe, uplink
 from vct.drivers.containers import ContainerDriver, attach_command
 from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.process import run
-from vct.drivers.registry import open_drivers
+from vct.drivers.registry import open_drivers, release_host
 from vct.drivers.textfiles import read
-from vct.errors import NotReadyError
+from vct.errors import InterruptedByUser, NotReadyError
 from vct.model.testbed import Link, Testbed
 from vct.paths import Home, TestbedPaths
 from vct.plan.outcome import Outcome
@@ -101,7 +102,8 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
         try:
             return run_plan(prepared.plan, drivers, Journal(paths.journal), progress)
         except BaseException:
-            save_applied(paths, before)
+            with suppress(OSError):  # on a full disk the new record stays
+                save_applied(paths, before)
             raise
 
 
@@ -114,7 +116,13 @@ def wait_ready(
     """Wait until every node's ssh server answers. Raises NotReadyError with what was seen."""
     addresses = {node.id: str(names.local_ipv4(node.id)) for node in testbed.nodes}
     fabric = names.fabric_namespace(testbed.name)
-    silent = ssh_probe.wait_for_ssh(fabric, addresses, timeout_s, on_ready)
+    try:
+        silent = ssh_probe.wait_for_ssh(fabric, addresses, timeout_s, on_ready)
+    except KeyboardInterrupt:
+        raise InterruptedByUser(
+            "interrupted while waiting for nodes; they go on starting",
+            hint="look: vct status\nstop them: vct cleanup",
+        ) from None
     if silent:
         paths = home.testbed(testbed.name)
         seen = {node: last_seen(paths, node, what) for node, what in silent.items()}
@@ -211,6 +219,7 @@ def cleanup(home: Home, name: str, *, flush: bool, progress: Progress = quiet) -
             run_plan(plan, drivers, Journal(paths.journal), progress)
         if flush and paths.mark.exists():
             shutil.rmtree(paths.root)
+        release_host(home, name)
         remove_run_directory(paths)
     return plan
 
@@ -237,7 +246,21 @@ def purge(home: Home, progress: Progress = quiet) -> None:
     for name in testbed_names(home):
         cleanup(home, name, flush=True, progress=progress)
     if home.mark.exists():
-        shutil.rmtree(home.root)
+        remove_home(home)
+
+
+def remove_home(home: Home) -> None:
+    """Remove the state root; where it is a mount point, all that is in it."""
+    for path in home.root.iterdir():
+        if path == home.mark:
+            continue  # last: until then the rest is known to be ours
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    home.mark.unlink()
+    with suppress(OSError):
+        home.root.rmdir()
 
 
 def remove_run_directory(paths: TestbedPaths) -> None:

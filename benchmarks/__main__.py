@@ -1,0 +1,93 @@
+"""The runner: `python -m benchmarks [NAMES…] [--quick] [--json FILE]`, as root."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks import commands, figures, idle, links, machine, nodes
+from benchmarks.figures import Result
+from vct.drivers import packages
+from vct.errors import VctError
+
+Benchmark = Callable[[bool], list[Result]]  # is given: quick
+
+
+def _nodes(size: nodes.Size, quick: bool) -> list[Result]:
+    return nodes.measure(size, 1 if quick else 5)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "commands": lambda quick: commands.measure(3 if quick else 15),
+    **{size.name: partial(_nodes, size) for size in nodes.SIZES},
+    "idle": lambda quick: idle.measure(1 if quick else idle.REST_S),
+    "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.option("--quick", is_flag=True, help="One round of each: to see that it works.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write all figures here.")
+@click.option("--install", is_flag=True, help="Install Mininet, to measure it too.")
+def main(names: tuple[str, ...], quick: bool, file: Path | None, install: bool) -> None:
+    """Measure vct beside its floors. NAMES choose benchmarks; without, all are run."""
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
+    try:
+        run(names or tuple(BENCHMARKS), console, quick=quick, file=file, install=install)
+    except VctError as error:
+        click.echo(f"benchmarks: {error.message}\n  {error.hint}", err=True)
+        sys.exit(error.exit_code)
+
+
+def run(
+    chosen: tuple[str, ...], console: Console, *, quick: bool, file: Path | None, install: bool
+) -> None:
+    """Run the chosen benchmarks, print their tables, write their figures."""
+    left_out = []
+    if "links" in chosen and not links.has_mininet():
+        if install:
+            packages.install([links.MININET])
+        else:
+            left_out.append("links beside Mininet: it is not installed (--install does it)")
+    load = {"before": round(machine.load(), 2)}
+    if load["before"] > machine.QUIET_LOAD:
+        click.echo(f"this machine is not quiet: load {load['before']}", err=True)
+    results: list[Result] = []
+    for name in chosen:
+        click.echo(f"measuring {name}", err=True)
+        results += BENCHMARKS[name](quick)
+    document = figures.document(
+        results,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine.facts(),
+        load={**load, "after": round(machine.load(), 2)},
+        quick=quick,
+        left_out=left_out,
+    )
+    if file is not None:
+        file.write_text(json.dumps(document, indent=2) + "\n")
+    _show(console, results, document)
+
+
+def _show(console: Console, results: list[Result], document: dict[str, object]) -> None:
+    facts = document["machine"]
+    assert isinstance(facts, dict)
+    console.print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    console.print(figures.figures_table(results))
+    console.print(figures.parts_table(results))
+    for line in figures.notes(results):
+        console.print(line, markup=False)
+    for line in document["left_out"] if isinstance(document["left_out"], list) else []:
+        console.print(f"left out: {line}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

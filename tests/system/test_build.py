@@ -1,0 +1,274 @@
+"""Building images for real: cold, cached, failing, killed, and two at once. Needs root and network.
+
+The node image comes from the shared store (VCT_IMAGES, else the default place); everything that
+fails or is killed has a store of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.conftest import IMAGES, VCT
+from vct.build import store
+from vct.drivers import process
+
+DEADLINE_S = 60
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A store and recipes of these tests' own."""
+
+    recipes: Path
+    images: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"VCT_IMAGES": str(self.images), "VCT_RECIPES": str(self.recipes)}
+
+    def write(self, name: str, rest: str) -> None:
+        (self.recipes / f"{name}.yaml").write_text(
+            f"name: {name}\nkind: node\nfrom: base-debian\n{rest}\n"
+        )
+
+    def vct(self, *arguments: str) -> process.Completed:
+        return process.run([*VCT, *arguments], env=self.environment, check=False, timeout_s=600)
+
+    def json(self, *arguments: str) -> Any:
+        done = self.vct("--json", *arguments)
+        assert done.code == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str) -> process.Process:
+        return process.start(
+            [*VCT, *arguments],
+            env=self.environment,
+            stderr=process.PIPE,
+            new_session=True,
+        )
+
+    def running(self, words: str, log: str) -> Callable[[], bool]:
+        file = self.images / "logs" / f"{log}.amd64.log"
+        return lambda: file.exists() and words in file.read_text()
+
+    def is_clean(self) -> bool:
+        """Nothing is left of a build: no file, and in no process' view a mount."""
+        return not list((self.images / "tmp").iterdir()) and not store.mounted_by(self.images)
+
+
+def wait_until(condition: Callable[[], bool], words: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {words}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    root = tmp_path_factory.mktemp("build")
+    (root / "recipes").mkdir()
+    (root / "images" / "tiny" / "etc").mkdir(parents=True)
+    (root / "images" / "tiny" / "etc" / "motd").write_text("hello from the recipe\n")
+    (root / "images" / "tiny" / "usr-local-bin-hello").write_text("#!/bin/sh\necho hello\n")
+    made = Workshop(recipes=root / "recipes", images=root / "store")
+    made.write("tiny", "files: images/tiny\nrun:\n  - uname -m >/etc/built-for")
+    return made
+
+
+@pytest.fixture
+def built(workshop: Workshop) -> Workshop:
+    """The workshop with base-debian in its store."""
+    assert workshop.vct("build", "base-debian").code == 0
+    return workshop
+
+
+@pytest.fixture
+def clean(built: Workshop) -> Iterator[Workshop]:
+    """As built; after the test nothing of a build may be left."""
+    yield built
+    assert built.is_clean()
+
+
+# --- the node image ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def node_root() -> Path:
+    process.run([*VCT, "build", "node-debian"], env={"VCT_IMAGES": str(IMAGES)}, timeout_s=1200)
+    return store.find_image(IMAGES, "node-debian", "amd64").root
+
+
+def test_it_works(node_root: Path) -> None:
+    for file in ("usr/sbin/sshd", "usr/sbin/ifup", "usr/sbin/ip", "usr/bin/ping", "sbin/init"):
+        assert (node_root / file).exists(), file
+    assert (node_root / "etc" / "vct" / "init").readlink() == Path("/sbin/init")
+
+
+@pytest.mark.parametrize("file", ["inittab", "resolv.conf", "hosts"])
+def test_what_makes_a_node_itself_is_in_one_directory(node_root: Path, file: str) -> None:
+    assert (node_root / "etc" / file).readlink() == Path("/etc/vct/node") / file
+
+
+def test_an_image_has_no_identity_and_no_keys(node_root: Path) -> None:
+    for pattern in ("etc/ssh/ssh_host_*", "etc/vct/node/ssh_host_*", "etc/hostname",
+                    "etc/machine-id", "var/lib/apt/lists/*", "var/log/**/*.log",
+                    "usr/sbin/policy-rc.d", "etc/apt/apt.conf.d/99mmdebstrap"):  # fmt: skip
+        assert list(node_root.glob(pattern)) == [], pattern
+
+
+def test_no_password_opens_root_and_keys_do(node_root: Path) -> None:
+    shadow = (node_root / "etc" / "shadow").read_text().splitlines()
+    assert [line.split(":")[1] for line in shadow if line.startswith("root:")] == ["*"]
+    said = process.run(["chroot", str(node_root), "sshd", "-T", "-h", "/dev/null"], check=False)
+    config = (node_root / "etc" / "ssh" / "sshd_config.d" / "vct.conf").read_text()
+    assert "PasswordAuthentication no\n" in config
+    assert "bad configuration" not in said.stderr.lower()
+
+
+def test_a_second_build_is_a_cache_hit(node_root: Path) -> None:
+    done = process.run([*VCT, "--json", "build"], env={"VCT_IMAGES": str(IMAGES)})
+    assert {result["name"]: result["cached"] for result in json.loads(done.stdout)} == {
+        "base-debian": True,
+        "node-debian": True,
+    }
+
+
+# --- a recipe of one's own, from cold ------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_own_recipe_is_built_from_cold(workshop: Workshop) -> None:
+    results = workshop.json("build", "tiny")
+    assert [(result["name"], result["cached"]) for result in results] == [
+        ("base-debian", False),
+        ("tiny", False),
+    ]
+    root = store.find_image(workshop.images, "tiny", "amd64").root
+    assert (root / "etc" / "motd").read_text() == "hello from the recipe\n"
+    assert (root / "etc" / "motd").stat().st_uid == 0
+    assert (root / "etc" / "built-for").read_text() == "x86_64\n"
+    assert workshop.is_clean()
+
+
+def test_list_and_info_say_what_is_in_the_store(built: Workshop) -> None:
+    listed = {image["name"]: image for image in built.json("image", "list")}
+    told = built.json("image", "info", "base-debian")
+    assert listed["base-debian"]["digest"] == told["digest"]
+    assert any(package.startswith("sysvinit-core=") for package in told["packages"])
+    assert told["manifest"]["bootstrap"]["suite"] == "bookworm"
+
+
+def test_why_names_what_changed(clean: Workshop) -> None:
+    clean.write("changing", "run: ['true']")
+    clean.json("build", "changing")
+    clean.write("changing", "run: ['true', date]")
+    told = {image["name"]: image for image in clean.json("image", "why", "changing")}
+    assert told["base-debian"]["action"] == "cached"
+    assert told["changing"]["changes"] == ["run: added date"]
+
+
+def test_commands_have_no_network(clean: Workshop) -> None:
+    clean.write("offline", "run: ['[ $(grep -c : /proc/net/dev) = 1 ]']")
+    assert clean.vct("build", "offline").code == 0
+
+
+def test_a_removed_image_is_gone(clean: Workshop) -> None:
+    clean.write("brief", "run: ['true']")
+    digest = clean.json("build", "brief")[1]["digest"]
+    assert clean.vct("image", "remove", "brief").code == 0
+    assert clean.vct("image", "info", "brief").code == 1
+    assert not (clean.images / "store" / digest).exists()
+
+
+# --- bad luck ------------------------------------------------------------------------------------
+
+
+def test_a_failing_command_names_recipe_and_step_and_leaves_nothing(clean: Workshop) -> None:
+    clean.write("failing", "run:\n  - 'true'\n  - 'echo too bad >&2; false'")
+    done = clean.vct("build", "failing")
+    assert done.code == 1
+    assert "failing.yaml:6: run[1]: failing for amd64" in done.stderr
+    assert "too bad" in done.stderr
+    assert str(clean.images / "logs" / "failing.amd64.log") in done.stderr
+    assert clean.vct("image", "info", "failing").code == 1
+
+
+def test_a_package_that_does_not_exist_is_told_with_its_line(clean: Workshop) -> None:
+    clean.write("failing", "packages: [no-such-package-anywhere]")
+    done = clean.vct("build", "failing")
+    assert done.code == 1
+    assert "failing.yaml:4: packages" in done.stderr
+    assert "Unable to locate package no-such-package-anywhere" in done.stderr
+
+
+def test_a_mirror_that_does_not_answer_is_told(clean: Workshop) -> None:
+    done = clean.vct("build", "base-debian", "--mirror", "http://127.0.0.1:9/debian")
+    assert done.code == 1
+    assert "the mirror cannot be reached" in done.stderr
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing(clean: Workshop, sent: signal.Signals) -> None:
+    clean.write("long", f"run: ['sleep 1{sent:03}']")
+    running = clean.start("build", "long")
+    wait_until(clean.running(f"sleep 1{sent:03}", "long"), "the build is at its command")
+    running.send_signal(sent)
+    assert running.wait(timeout=DEADLINE_S) == 130
+    assert clean.vct("image", "info", "long").code == 1
+
+
+def test_a_killed_build_leaves_no_mount_and_the_next_one_works(clean: Workshop) -> None:
+    clean.write("killed", "run: ['sleep 1234']")
+    running = clean.start("build", "killed")
+    wait_until(clean.running("sleep 1234", "killed"), "the build is at its command")
+    running.kill()
+    running.wait()
+    wait_until(lambda: not store.mounted_by(clean.images), "its mounts are gone")
+    clean.write("killed", "run: ['true']")
+    assert clean.vct("build", "killed").code == 0
+
+
+def test_two_builds_at_once_build_it_once(clean: Workshop) -> None:
+    clean.write("shared", "run: ['sleep 1.5']")
+    first = clean.start("build", "shared")
+    wait_until(clean.running("sleep 1.5", "shared"), "the first one builds")
+    second = clean.vct("--json", "build", "shared")
+    assert first.wait(timeout=DEADLINE_S) == 0
+    assert "waiting for it" in second.stderr
+    assert [result["cached"] for result in json.loads(second.stdout)] == [True, True]
+
+
+def test_an_image_in_use_is_not_removed(clean: Workshop) -> None:
+    clean.write("used", "run: ['true']")
+    clean.json("build", "used")
+    root = store.find_image(clean.images, "used", "amd64").root
+    user = process.start(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+         'mount --bind "$1" "$1" && read -r line', "sh", str(root)],
+        stdin=process.PIPE,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: bool(store.mounted_by(root)), "the mount is there")
+        refused = clean.vct("image", "remove", "used")
+        assert refused.code == 4
+        assert "in use" in refused.stderr
+    finally:
+        assert user.stdin is not None
+        user.stdin.close()
+        user.wait()
+    assert clean.vct("image", "remove", "used").code == 0
+
+
+def test_somebody_elses_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    done = process.run([*VCT, "build"], env={"VCT_IMAGES": str(tmp_path)}, check=False)
+    assert done.code == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

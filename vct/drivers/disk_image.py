@@ -1,0 +1,102 @@
+"""A node's disk image: a sparse ext4 file system of fixed size in a file, its writable layer.
+
+It is mounted in the mount namespace of the node's monitor only, where vct cannot resize it: a disk
+of a running node is enlarged as a file, and its file system follows at the node's next start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vct.drivers.process import CommandError, run
+from vct.drivers.textfiles import read
+from vct.errors import RefusedError, VctError
+
+MIB = 1024 * 1024
+# No journal: a node's layer lives as long as its testbed. No lazy initialisation: nothing would
+# write to the image behind our back. 4,096 bytes per inode: Debian's files are small.
+MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
+# Documentation/filesystems/ext4/super.rst of Linux: offset and size of fields
+SUPERBLOCK = 1024
+BLOCKS, BLOCK_SIZE, STATE, BLOCKS_HIGH = (0x4, 4), (0x18, 4), (0x3A, 2), (0x150, 4)
+CLEAN = 1
+
+
+def make_disk(path: Path, size_mib: int) -> None:
+    """A sparse ext4 image of exactly this size."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("wb") as file:
+        file.truncate(size_mib * MIB)
+    run([*MKFS, str(temporary)])
+    temporary.rename(path)
+
+
+def resize_disk(image: Path, size_mib: int) -> None:
+    """Give an image another size; what is on it stays.
+
+    Raises RefusedError if it would have to shrink while it is in use, or holds too much.
+    """
+    size = size_mib * MIB
+    if filesystem_bytes(image) > size:
+        if loop_device(image):
+            raise RefusedError(
+                f"the disk of node {image.parent.name} cannot shrink while it is in use",
+                hint=f"first: vct node stop {image.parent.name}",
+            )
+        check(image, always=True)
+        _shrink(image, size_mib)
+    os.truncate(image, size)
+
+
+def ready_disk(image: Path) -> None:
+    """Make an image fit to be mounted: whole after a power cut, as large as its file."""
+    check(image)
+    if filesystem_bytes(image) < image.stat().st_size:
+        check(image, always=True)  # resize2fs insists
+        run(["resize2fs", str(image)])
+
+
+def check(image: Path, *, always: bool = False) -> None:
+    """Repair an image that was not unmounted cleanly. Raises VctError if that needs a person."""
+    if not always and _field(image, STATE) == CLEAN:
+        return
+    done = run(["e2fsck", "-fp" if always else "-p", str(image)], check=False)
+    if done.code > 1:  # 1: repaired (e2fsck(8))
+        raise VctError(
+            f"the disk image {image} is damaged: {done.stdout.strip()}",
+            hint=f"repair it: e2fsck {image}\nor start over: vct node remove, vct init",
+        )
+
+
+def filesystem_bytes(image: Path) -> int:
+    """How large the file system in an image is; 0 if there is none."""
+    blocks = _field(image, BLOCKS) + (_field(image, BLOCKS_HIGH) << 32)
+    return blocks * (1024 << _field(image, BLOCK_SIZE))
+
+
+def loop_device(image: Path) -> str:
+    """The loop device that an image is attached to, empty if it is not in use."""
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        if read(file).strip() == str(image):
+            return f"/dev/{file.parent.parent.name}"
+    return ""
+
+
+def _shrink(image: Path, size_mib: int) -> None:
+    try:
+        run(["resize2fs", str(image), f"{size_mib}M"])
+    except CommandError as error:
+        node = image.parent.name
+        raise RefusedError(
+            f"the disk of node {node} cannot shrink to {size_mib} MiB: {error.message}",
+            hint=f"delete files in the node, or start over: vct node remove {node}",
+        ) from error
+
+
+def _field(image: Path, field: tuple[int, int]) -> int:
+    offset, size = field
+    with image.open("rb") as file:
+        file.seek(SUPERBLOCK + offset)
+        return int.from_bytes(file.read(size), "little")
