@@ -26,7 +26,7 @@ def main() -> None:
         namespaces = time.perf_counter() - begun
         begun = time.perf_counter()
         for a, b in wanted["pairs"]:
-            ends = [{"ip": f"{wanted['addresses'][name]}/32"} for name in (a, b)]
+            ends = [{"ip": f"{wanted['addresses'][name]}/24"} for name in (a, b)]
             link(hosts[a], hosts[b], params1=ends[0], params2=ends[1])
         links = time.perf_counter() - begun
     finally:

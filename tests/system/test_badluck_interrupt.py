@@ -3,14 +3,12 @@ step. An interrupted verb takes back what it did; after a kill, init or cleanup 
 
 from __future__ import annotations
 
-import os
-import signal
+import json
+from itertools import cycle
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
-import pytest
-
 from tests.system.conftest import Bed
-from tests.system.trouble import lines_of, signalled, steps_left, until
+from tests.system.trouble import lines_of, signalled, sleeps_in_select, steps_left, talking, until
 
 PAIR = """\
 nodes: {"0001": {}, "0002": {}}
@@ -40,10 +38,107 @@ def test_it_works(bed: Bed) -> None:
     assert steps_left(bed, "cleanup", "--flush") == []
 
 
-@pytest.mark.parametrize("number", [SIGINT, SIGTERM, SIGHUP])
-def test_an_interrupted_init_takes_back_what_it_did(bed: Bed, number: signal.Signals) -> None:
+def test_an_interrupted_init_takes_back_what_it_did(bed: Bed) -> None:
     file = str(bed.file(PAIR))
-    for kind in MAKING:
+    for kind, number in zip(MAKING, cycle((SIGINT, SIGTERM, SIGHUP)), strict=False):
         code = signalled(bed, ("init", file), kind, number)
         assert (kind, code) == (kind, 130)
         assert (kind, steps_left(bed, "cleanup", "--flush")) == (kind, [])
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_undoing(bed: Bed) -> None:
+    file = str(bed.file(PAIR))
+    for kind in ("NodeNetwork", "Container"):
+        code = signalled(bed, ("init", file), kind, SIGINT, SIGINT, SIGINT, SIGTERM)
+        assert (kind, code) == (kind, 130)
+        assert (kind, steps_left(bed, "cleanup", "--flush")) == (kind, [])
+
+
+def test_ctrl_c_says_what_became_of_it(bed: Bed) -> None:
+    running = talking(bed, "init", str(bed.file(PAIR)))
+    until(lambda: "Wire" in {line["kind"] for line in lines_of(bed)}, "a wire")
+    running.send_signal(SIGINT)
+    told = json.loads(running.communicate()[0])
+    assert (told["exit_code"], told["error"]) == (130, "InterruptedByUser")
+    assert "was undone" in told["message"]
+    assert "vct init" in told["hint"]
+
+
+def test_ctrl_c_while_waiting_leaves_the_testbed_up(bed: Bed) -> None:
+    """What was made is whole; only the waiting was interrupted."""
+    file = str(bed.file(PAIR))
+    bed.init(PAIR)
+    bed.sh("0002", "echo nonsense >/etc/ssh/sshd_config.d/bad.conf; pkill -x sshd; sleep 0.2")
+    running = talking(bed, "init", file)
+    until(lambda: sleeps_in_select(running.pid), "the waiting")
+    running.send_signal(SIGINT)
+    told = json.loads(running.communicate()[0])
+    assert told["exit_code"] == 130
+    assert "vct cleanup" in told["hint"]
+    assert bed.json("node", "list")[0]["state"] == "ready"
+    assert steps_left(bed, "init", file) == []
+
+
+def test_an_init_killed_at_every_step_in_turn_gets_there(bed: Bed) -> None:
+    """Each run begins with what the one before left half-made."""
+    file = str(bed.file(PAIR))
+    for kind in MAKING:
+        assert signalled(bed, ("init", file), kind, SIGKILL) == -SIGKILL
+    assert bed.json("init", file)["ready"] == ["0001", "0002"]
+    assert steps_left(bed, "init", file) == []
+    bed.sh("0001", "ping -c1 -W2 rd0002.link")
+
+
+def test_cleanup_after_a_kill_at_any_step_of_init_leaves_nothing(bed: Bed) -> None:
+    file = str(bed.file(PAIR))
+    for kind in MAKING:
+        assert signalled(bed, ("init", file), kind, SIGKILL) == -SIGKILL
+        bed.vct("cleanup", "--flush")
+        assert (kind, steps_left(bed, "cleanup", "--flush")) == (kind, [])
+
+
+def test_a_start_that_outlives_its_vct_is_taken_over(bed: Bed) -> None:
+    """lxc-start goes on when vct is killed: the next run must wait for it, and not trip."""
+    file = str(bed.file(PAIR))
+    for after_s in (0.0, 0.01, 0.02, 0.04, 0.08):
+        code = signalled(bed, ("init", file), "Container", SIGKILL, after_s=after_s)
+        assert code in (-SIGKILL, 0)
+        assert bed.json("init", file)["ready"] == ["0001", "0002"]
+        bed.vct("node", "stop", "--kill", "all")
+        if after_s < 0.03:
+            bed.vct("cleanup")
+
+
+def test_an_interrupted_cleanup_puts_back_what_it_removed(bed: Bed) -> None:
+    file = str(bed.file(PAIR))
+    bed.init(PAIR)
+    for kind, number in zip(UNMAKING[:-1], cycle((SIGINT, SIGTERM)), strict=False):
+        assert signalled(bed, ("cleanup",), kind, number) == 130
+        assert (kind, steps_left(bed, "init", file)) == (kind, [])
+    assert bed.json("init", file)["ready"] == ["0001", "0002"]
+
+
+def test_a_cleanup_killed_at_every_step_in_turn_gets_there(bed: Bed) -> None:
+    bed.init(PAIR)
+    for kind in UNMAKING:
+        assert signalled(bed, ("cleanup",), kind, SIGKILL) == -SIGKILL
+    bed.vct("cleanup")
+    assert steps_left(bed, "cleanup") == []
+
+
+def test_init_after_a_killed_cleanup_brings_all_back(bed: Bed) -> None:
+    file = str(bed.file(PAIR))
+    for kind in UNMAKING:
+        assert bed.json("init", file)["ready"] == ["0001", "0002"]
+        assert signalled(bed, ("cleanup",), kind, SIGKILL) == -SIGKILL
+    assert bed.json("init", file)["ready"] == ["0001", "0002"]
+    assert steps_left(bed, "init", file) == []
+
+
+def test_a_node_start_killed_half_way_is_taken_up_again(bed: Bed) -> None:
+    bed.init(PAIR)
+    for after_s in (0.0, 0.02, 0.05):
+        bed.vct("node", "stop", "0001")
+        signalled(bed, ("node", "start", "0001"), "Container", SIGKILL, after_s=after_s)
+        bed.vct("node", "start", "0001")
+        assert bed.json("node", "list")[0]["state"] == "ready"

@@ -10,7 +10,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ DEADLINE_S = 60
 
 @dataclass(frozen=True)
 class Workshop:
-    """A store and recipes of these tests' own."""
+    """A store and recipes of these tests' own. `cold` is what the first build answered."""
 
     recipes: Path
     images: Path
+    cold: list[Any] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,24 +78,21 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     (root / "recipes").mkdir()
     (root / "images" / "tiny" / "etc").mkdir(parents=True)
     (root / "images" / "tiny" / "etc" / "motd").write_text("hello from the recipe\n")
-    (root / "images" / "tiny" / "usr-local-bin-hello").write_text("#!/bin/sh\necho hello\n")
+    hello = root / "images" / "tiny" / "usr" / "local" / "bin" / "hello"
+    hello.parent.mkdir(parents=True)
+    hello.write_text("#!/bin/sh\necho hello from $(uname -m)\n")
+    hello.chmod(0o755)
     made = Workshop(recipes=root / "recipes", images=root / "store")
-    made.write("tiny", "files: images/tiny\nrun:\n  - uname -m >/etc/built-for")
+    made.write("tiny", "files: images/tiny\nrun:\n  - hello >/etc/hello")
+    made.cold.extend(made.json("build", "tiny"))
     return made
 
 
 @pytest.fixture
-def built(workshop: Workshop) -> Workshop:
-    """The workshop with base-debian in its store."""
-    assert workshop.vct("build", "base-debian").code == 0
-    return workshop
-
-
-@pytest.fixture
-def clean(built: Workshop) -> Iterator[Workshop]:
-    """As built; after the test nothing of a build may be left."""
-    yield built
-    assert built.is_clean()
+def clean(workshop: Workshop) -> Iterator[Workshop]:
+    """The workshop; after the test nothing of a build may be left."""
+    yield workshop
+    assert workshop.is_clean()
 
 
 # --- the node image ------------------------------------------------------------------------------
@@ -127,10 +125,12 @@ def test_an_image_has_no_identity_and_no_keys(node_root: Path) -> None:
 def test_no_password_opens_root_and_keys_do(node_root: Path) -> None:
     shadow = (node_root / "etc" / "shadow").read_text().splitlines()
     assert [line.split(":")[1] for line in shadow if line.startswith("root:")] == ["*"]
-    said = process.run(["chroot", str(node_root), "sshd", "-T", "-h", "/dev/null"], check=False)
     config = (node_root / "etc" / "ssh" / "sshd_config.d" / "vct.conf").read_text()
-    assert "PasswordAuthentication no\n" in config
-    assert "bad configuration" not in said.stderr.lower()
+    assert {
+        "PasswordAuthentication no",
+        "KbdInteractiveAuthentication no",
+        "PermitRootLogin prohibit-password",
+    } <= set(config.splitlines())
 
 
 def test_a_second_build_is_a_cache_hit(node_root: Path) -> None:
@@ -144,23 +144,21 @@ def test_a_second_build_is_a_cache_hit(node_root: Path) -> None:
 # --- a recipe of one's own, from cold ------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_an_own_recipe_is_built_from_cold(workshop: Workshop) -> None:
-    results = workshop.json("build", "tiny")
-    assert [(result["name"], result["cached"]) for result in results] == [
+    assert [(result["name"], result["cached"]) for result in workshop.cold] == [
         ("base-debian", False),
         ("tiny", False),
     ]
     root = store.find_image(workshop.images, "tiny", "amd64").root
     assert (root / "etc" / "motd").read_text() == "hello from the recipe\n"
     assert (root / "etc" / "motd").stat().st_uid == 0
-    assert (root / "etc" / "built-for").read_text() == "x86_64\n"
+    assert (root / "etc" / "hello").read_text() == "hello from x86_64\n"
     assert workshop.is_clean()
 
 
-def test_list_and_info_say_what_is_in_the_store(built: Workshop) -> None:
-    listed = {image["name"]: image for image in built.json("image", "list")}
-    told = built.json("image", "info", "base-debian")
+def test_list_and_info_say_what_is_in_the_store(clean: Workshop) -> None:
+    listed = {image["name"]: image for image in clean.json("image", "list")}
+    told = clean.json("image", "info", "base-debian")
     assert listed["base-debian"]["digest"] == told["digest"]
     assert any(package.startswith("sysvinit-core=") for package in told["packages"])
     assert told["manifest"]["bootstrap"]["suite"] == "bookworm"

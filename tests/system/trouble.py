@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.system.conftest import Bed
+from tests.system.conftest import VCT, Bed
+from vct.drivers import process
 
 PATIENCE_S = 30.0
 
@@ -21,6 +22,12 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(0.001)
+
+
+def talking(bed: Bed, *arguments: str) -> process.Process:
+    """Start `vct --json …`; the caller reads what it says and ends it."""
+    argv = [*VCT, "--json", *arguments]
+    return process.start(argv, env=bed.environment, new_session=True, stdout=process.PIPE)
 
 
 def journal(bed: Bed) -> Path:
@@ -36,27 +43,45 @@ def lines_of(bed: Bed) -> list[dict[str, Any]]:
 
 
 def signalled(
-    bed: Bed, arguments: tuple[str, ...], kind: str, *numbers: signal.Signals, event: str = "begin"
+    bed: Bed,
+    arguments: tuple[str, ...],
+    kind: str,
+    *numbers: signal.Signals,
+    event: str = "begin",
+    after_s: float = 0.0,
 ) -> int:
     """Run vct until the journal tells of `event` of a thing of this kind, then send the signals.
 
     Returns the exit code. With no such line the process ends by itself, which is a failure here.
     """
     began = len(lines_of(bed))
-    process = bed.start(*arguments)
+    running = bed.start(*arguments)
 
     def reached() -> bool:
         return any((line["event"], line["kind"]) == (event, kind) for line in lines_of(bed)[began:])
 
-    until(lambda: reached() or process.poll() is not None, f"{event} {kind}")
-    assert process.poll() is None, f"vct {arguments} ended before {event} {kind}"
+    until(lambda: reached() or running.poll() is not None, f"{event} {kind}")
+    assert running.poll() is None, f"vct {arguments} ended before {event} {kind}"
+    time.sleep(after_s)
     for number in numbers:
-        os.kill(process.pid, number)
+        os.kill(running.pid, number)
         time.sleep(0.01)
-    return int(process.wait(timeout=PATIENCE_S))
+    return int(running.wait(timeout=PATIENCE_S))
 
 
 def steps_left(bed: Bed, *arguments: str) -> list[str]:
     """What a dry run of `init` or `cleanup` would do."""
     plan = bed.json("--dry-run", *arguments)
     return [f"{step['action']} {step['kind']} {step['key']}" for step in plan["steps"]]
+
+
+def sleeps_in_select(pid: int) -> bool:
+    """Whether a process' main thread waits in epoll, as `init` does for nodes' ssh servers.
+
+    By its open files: the kernel does not tell everywhere where a process sleeps.
+    """
+    try:
+        files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:
+        return False
+    return "anon_inode:[eventpoll]" in files and not any("/lock" in file for file in files)

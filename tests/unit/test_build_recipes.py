@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from vct.build.recipes import find_recipe, recipe_directories, recipe_names, with_parents
+import vct
+from vct.build.recipes import (
+    data_directory,
+    find_recipe,
+    recipe_directories,
+    recipe_names,
+    with_parents,
+)
 from vct.errors import InputError, UsageError
 
 
@@ -79,3 +86,18 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a directory"):
         recipe_directories(tmp_path / "none")
+
+
+def test_an_installed_package_has_its_recipes_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vct" / "data" / "recipes").mkdir(parents=True)
+    monkeypatch.setattr(vct, "__file__", str(tmp_path / "vct" / "__init__.py"))
+    assert data_directory() == tmp_path / "vct" / "data"
+
+
+def test_a_checkout_has_its_recipes_at_the_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vct, "__file__", str(tmp_path / "vct" / "__init__.py"))
+    assert data_directory() == tmp_path

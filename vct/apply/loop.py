@@ -54,8 +54,8 @@ def run_plan(plan: Plan, drivers: Drivers, journal: Journal, progress: Progress 
                 run.stage(stage)
             run.go_on()
         except BaseException as error:
-            stuck = run.undo()
-            raise _with_stuck(error, stuck) from error
+            _attach(error, run.undo())
+            raise
     return Outcome(done=plan.steps, seconds=time.monotonic() - begun)
 
 
@@ -154,11 +154,10 @@ def perform(driver: Driver[Any], step: Step) -> None:
         raise system_error(told, f"{step.action} {step.thing}") from error
 
 
-def _with_stuck(error: BaseException, stuck: list[str]) -> BaseException:
+def _attach(error: BaseException, stuck: list[str]) -> None:
     if stuck and isinstance(error, VctError):
         left = "\n".join(f"could not be undone: {line}" for line in stuck)
         error.hint = f"{error.hint}\n{left}\nremove the rest: vct cleanup".lstrip("\n")
-    return error
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from typing import Any
 
 from vct.drivers import process
 from vct.errors import RefusedError, UsageError, VctError
+from vct.paths import IMAGES_MARK
 
-MARK = ".vct-images"
 MARK_TEXT = "This directory is vct's image store. See: vct image list\n"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -128,13 +128,13 @@ def prepare(images: Path) -> None:
             hint="set VCT_IMAGES to another directory",
         )
     taken = images.exists() and not images.is_dir()
-    if taken or (images.is_dir() and not (images / MARK).exists() and any(images.iterdir())):
+    if taken or (images.is_dir() and not (images / IMAGES_MARK).exists() and any(images.iterdir())):
         raise RefusedError(
             f"{images} is not empty and not an image store of vct's",
             hint="set VCT_IMAGES to an empty or new directory",
         )
     images.mkdir(parents=True, exist_ok=True)
-    (images / MARK).write_text(MARK_TEXT)
+    (images / IMAGES_MARK).write_text(MARK_TEXT)
     for name in ("names", "store", "tmp", "logs"):
         (images / name).mkdir(exist_ok=True)
     (images / "tmp").chmod(0o700)

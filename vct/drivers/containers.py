@@ -14,6 +14,7 @@ from pathlib import Path
 
 import lxc
 
+from vct import names
 from vct.drivers import netns
 from vct.drivers.container_config import (
     INIT,
@@ -52,12 +53,19 @@ class ContainerDriver:
 
     def observe(self) -> list[Container]:
         seen = []
-        for node in node_directories(self._paths):
+        for node in self._candidates():
             config = self._paths.node(node).config
             state, pid = self.state(node)
             if config.exists() or state in LIVE_STATES:
                 seen.append(self._seen(node, state, pid))
         return seen
+
+    def _candidates(self) -> list[str]:
+        """Nodes that have a directory, and those whose directory was removed while they ran."""
+        group = cgroup_of(self._paths.name, "")
+        groups = {path.name for top in hierarchies() for path in (top / group).glob("*/")}
+        found = {name for name in groups if names.NODE_ID.fullmatch(name)}
+        return sorted(found.union(node_directories(self._paths)))
 
     def _seen(self, node: str, state: str, pid: int) -> Container:
         text = read(self._paths.node(node).config)
@@ -107,7 +115,7 @@ class ContainerDriver:
         for file in (paths.config, paths.console_log, paths.monitor_log):
             file.unlink(missing_ok=True)
         self._discard_remains(thing.node)
-        self._discard_parents()
+        discard_parents(self._paths)
 
     # --- start and stop --------------------------------------------------------------------------
 
@@ -190,25 +198,38 @@ class ContainerDriver:
         """Remove what a killed monitor leaves: control groups, LXC's lock file."""
         for hierarchy in hierarchies():
             remove_groups(hierarchy / cgroup_of(self._paths.name, node))
-        self._locks.joinpath(f".{node}").unlink(missing_ok=True)
-
-    def _discard_parents(self) -> None:
-        """Remove the directories around a removed node that no other node uses."""
-        group = Path(cgroup_of(self._paths.name, ""))
-        for hierarchy in hierarchies():
-            remove_empty(hierarchy / group, hierarchy)
-            with suppress(OSError):  # another node's monitor is ending in it
-                remove_groups(hierarchy / ending_group(self._paths.name))
-        remove_empty(self._locks, LXC_LOCKS)
-
-    @property
-    def _locks(self) -> Path:
-        return LXC_LOCKS / str(self._paths.nodes).lstrip("/")
+        locks_of(self._paths).joinpath(f".{node}").unlink(missing_ok=True)
 
     def _render(self, thing: Container) -> str:
         if thing.arch not in ("amd64", "i386"):
             return ""
         return render_config(thing, self._paths, cgroup2=self._cgroup2)
+
+
+def locks_of(paths: TestbedPaths) -> Path:
+    """Where LXC keeps a lock file for each container that it was ever asked about."""
+    return LXC_LOCKS / str(paths.nodes).lstrip("/")
+
+
+def discard_parents(paths: TestbedPaths) -> None:
+    """Remove the directories around removed nodes that no other node uses."""
+    group = Path(cgroup_of(paths.name, ""))
+    for hierarchy in hierarchies():
+        remove_empty(hierarchy / group, hierarchy)
+        with suppress(OSError):  # another node's monitor is ending in it
+            remove_groups(hierarchy / ending_group(paths.name))
+    remove_empty(locks_of(paths), LXC_LOCKS)
+
+
+def discard_all_remains(paths: TestbedPaths) -> None:
+    """Remove what is left of the containers of a testbed that has none any more: control groups
+    of killed monitors, LXC's lock files."""
+    for hierarchy in hierarchies():
+        with suppress(OSError):  # processes are in it: it is not ours to end them here
+            remove_groups(hierarchy / cgroup_of(paths.name, ""))
+    for file in locks_of(paths).glob(".*"):
+        file.unlink()
+    discard_parents(paths)
 
 
 def attach_command(paths: TestbedPaths, node: str, command: list[str]) -> list[str]:

@@ -85,9 +85,9 @@ class DhcpDriver:
         text = read(self._pid_file).strip()
         if text.isdigit() and self._is_ours(text):
             return int(text)
-        if not self._directory.exists():
+        if not self._directory.exists() and self._network.fabric not in self._network.snapshot:
             return 0
-        # It may have been started a moment before a crash, and not have written the file yet.
+        # A crash came before it had written the file, or somebody removed that.
         running = (path.name for path in Path("/proc").iterdir())
         return next((int(pid) for pid in running if self._is_ours(pid)), 0)
 

@@ -7,6 +7,7 @@ and crashes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from vct import names
 from vct.drivers import netns
@@ -15,6 +16,8 @@ from vct.drivers.network import Interface, Network
 from vct.plan.things import NodeNetwork
 
 ETH0 = "eth0"
+# All MACs are given out by vct: link-local addresses can be used at once, not after a second.
+DUPLICATE_DETECTION = Path("/proc/sys/net/ipv6/conf/default/accept_dad")
 
 
 class NodeNetworkDriver:
@@ -52,6 +55,8 @@ class NodeNetworkDriver:
     def create(self, thing: NodeNetwork) -> None:
         if not netns.namespace_inode(thing.namespace) or netns.is_half_made(thing.namespace):
             make_own_namespace(self._network, thing.namespace)
+            with self._network.inside(thing.namespace):
+                DUPLICATE_DETECTION.write_text("0")
         self._connect(thing)
 
     def change(self, was: NodeNetwork, thing: NodeNetwork) -> None:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from vct import names
-from vct.model.testbed import Link, Node, Testbed
-from vct.plan.things import Container, Relay, RelayLink, Shaping, Thing, Wire
+from vct.model.testbed import Link, Node, Segment, Testbed
+from vct.plan.things import Container, End, Port, Relay, RelayLink, Shaping, Thing, Wire
 from vct.quality import UNSHAPED, Quality
 
 
@@ -76,6 +76,15 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentStatus:
+    """One segment. `ok`: all its members are joined to it as wanted."""
+
+    name: str
+    members: tuple[str, ...]
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestbedStatus:
     """A testbed. `differences` are the steps that `vct init` would do now."""
 
@@ -85,7 +94,7 @@ class TestbedStatus:
     ready: bool
     nodes: tuple[NodeStatus, ...]
     links: tuple[LinkStatus, ...]
-    segments: tuple[dict[str, object], ...]
+    segments: tuple[SegmentStatus, ...]
     differences: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
@@ -104,15 +113,15 @@ def testbed_status(
     want, have = list(wanted), list(seen)
     nodes = tuple(_node(node, want, have, silent) for node in testbed.nodes)
     links = tuple(_link(link, want, have) for link in testbed.links)
+    segments = tuple(_segment(segment, want, have) for segment in testbed.segments)
     return TestbedStatus(
         name=testbed.name,
         ready=all(node.state is NodeState.READY for node in nodes)
-        and all(link.ok for link in links),
+        and all(link.ok for link in links)
+        and all(segment.ok for segment in segments),
         nodes=nodes,
         links=links,
-        segments=tuple(
-            {"name": segment.name, "members": list(segment.members)} for segment in testbed.segments
-        ),
+        segments=segments,
         differences=tuple(differences),
     )
 
@@ -150,15 +159,23 @@ def _node(
 
 
 def _interfaces(node: str, wanted: list[Thing]) -> dict[str, str]:
-    """Interface to the link that it is on."""
-    found = {
-        end.interface: thing.link
-        for thing in wanted
-        if isinstance(thing, Wire)
-        for end in (thing.a, thing.b)
-        if end is not None and end.node == node
-    }
-    return dict(sorted(found.items()))
+    """Interface to the link or segment that it is on, by number."""
+    ends: list[tuple[str, End | None]] = []
+    for thing in wanted:
+        match thing:
+            case Wire():
+                ends += [(thing.link, thing.a), (thing.link, thing.b)]
+            case Port():
+                ends.append((thing.segment, thing.end))
+    found = {end.interface: place for place, end in ends if end is not None and end.node == node}
+    return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+
+
+def _segment(segment: Segment, wanted: list[Thing], seen: list[Thing]) -> SegmentStatus:
+    ports = [t for t in wanted if isinstance(t, Port) and t.segment == segment.name]
+    return SegmentStatus(
+        name=segment.name, members=segment.members, ok=all(port in seen for port in ports)
+    )
 
 
 def _link(link: Link, wanted: list[Thing], seen: list[Thing]) -> LinkStatus:

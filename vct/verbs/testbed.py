@@ -20,7 +20,7 @@ from vct.apply.lock import locked
 from vct.apply.loop import Drivers, Progress, observe, quiet, run_plan
 from vct.build.store import find_image
 from vct.drivers import shaping_support, ssh_probe, uplink
-from vct.drivers.containers import ContainerDriver, attach_command
+from vct.drivers.containers import ContainerDriver, attach_command, discard_all_remains
 from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.process import run
 from vct.drivers.registry import open_drivers, release_host
@@ -175,10 +175,8 @@ def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
     applied = require_applied(paths)
 
     def ping(link: Link) -> dict[str, Any]:
-        address = str(names.link_ipv4(link.b))
-        index = applied.numbers.interfaces[link.a][f"link {link.name}"]
-        where = f"-I{names.direct_interface(index)}"
-        command = ["ping", "-n", "-c5", "-i0.2", "-W2", where, address]
+        interface, address = way_over(link, applied)
+        command = ["ping", "-n", "-c5", "-i0.2", "-W2", f"-I{interface}", address]
         done = run(attach_command(paths, link.a, command), check=False, timeout_s=30)
         return {
             "link": link.name,
@@ -191,6 +189,18 @@ def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(ping, applied.testbed.links))
+
+
+def way_over(link: Link, applied: Applied) -> tuple[str, str]:
+    """The interface of a link's first node, and an address of its second that answers over this
+    link: where the two are also neighbours elsewhere, only the link-local one of its interface."""
+    here, there = (applied.numbers.interfaces[node] for node in (link.a, link.b))
+    place = f"link {link.name}"
+    interface = names.direct_interface(here[place])
+    if set(here) & set(there) == {place}:
+        return interface, str(names.link_ipv4(link.b))
+    address = names.link_local_ipv6(names.mac(there[place], link.b))
+    return interface, f"{address}%{interface}"
 
 
 def parse_rtt(ping_output: str) -> float | None:
@@ -219,6 +229,7 @@ def cleanup(home: Home, name: str, *, flush: bool, progress: Progress = quiet) -
             run_plan(plan, drivers, Journal(paths.journal), progress)
         if flush and paths.mark.exists():
             shutil.rmtree(paths.root)
+        discard_all_remains(paths)
         release_host(home, name)
         remove_run_directory(paths)
     return plan

@@ -1,0 +1,136 @@
+"""`vct build` and `vct image` through the real entry point, without building anything."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vct.build import apt, builder
+from vct.build.builder import BuildResult, Progress
+from vct.cli import main as entry
+from vct.cli.image import BuildProgress
+from vct.cli.session import Session
+
+MIRROR = ("--mirror", "http://mirror.example/debian")
+
+
+class Result(NamedTuple):
+    """What a run of vct gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+Vct = Callable[..., Result]
+
+
+@pytest.fixture
+def vct(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Vct:
+    """Runs vct in this process, with an empty image store and none of the caller's settings."""
+    for variable in ("JSON", "DRY_RUN", "YES", "VERBOSE", "ARCH", "MIRROR", "RECIPES"):
+        monkeypatch.delenv(f"VCT_{variable}", raising=False)
+    monkeypatch.setenv("VCT_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("VCT_IMAGES", str(tmp_path / "images"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(apt, "package_version", lambda _package: "1")
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["vct", *arguments])
+        with pytest.raises(SystemExit) as leaving:
+            entry.main()
+        captured = capsys.readouterr()
+        assert isinstance(leaving.value.code, int)
+        return Result(leaving.value.code, captured.out, captured.err)
+
+    return run
+
+
+def test_it_works(vct: Vct) -> None:
+    result = vct("--json", "--dry-run", "build", *MIRROR)
+    plan = json.loads(result.out)
+    assert [(image["name"], image["action"], image["reason"]) for image in plan] == [
+        ("base-debian", "build", "not built yet"),
+        ("node-debian", "build", "not built yet"),
+    ]
+    assert set(plan[0]) == {"name", "arch", "digest", "action", "reason", "changes"}
+
+
+def test_a_dry_run_changes_nothing(vct: Vct, tmp_path: Path) -> None:
+    vct("--dry-run", "build", *MIRROR)
+    assert not (tmp_path / "images").exists()
+
+
+def test_all_means_every_recipe(vct: Vct) -> None:
+    plan = json.loads(vct("--json", "--dry-run", "build", "--all", *MIRROR).out)
+    assert {"base-debian", "node-debian"} <= {image["name"] for image in plan}
+
+
+def test_the_architecture_is_part_of_the_identity(vct: Vct) -> None:
+    command = ("--json", "--dry-run", "build", "base-debian", *MIRROR)
+    amd64, i386 = (json.loads(vct(*command, "--arch", arch).out) for arch in ("amd64", "i386"))
+    assert amd64[0]["digest"] != i386[0]["digest"]
+
+
+def test_own_recipes_are_found_by_flag_and_by_variable(
+    vct: Vct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nkind: node\nfrom: node-debian\n")
+    by_flag = vct("--dry-run", "build", "mine", "--recipes", str(tmp_path), *MIRROR)
+    monkeypatch.setenv("VCT_RECIPES", str(tmp_path))
+    by_variable = vct("--dry-run", "build", "mine", *MIRROR)
+    assert by_flag == by_variable
+    assert "mine" in by_flag.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["build", "node-debain"], 2, "did you mean node-debian?"),
+        (["build", "--arch", "arm64"], 2, "'arm64' is not one of"),
+        (["build", "--mirror", "mirror.example"], 2, "is not a URL"),
+        (["build", "--recipes", "/no/such/directory"], 2, "is not a directory"),
+        (["build", "../etc/passwd"], 2, "there is no recipe"),
+        (["image", "info", "node-debian"], 1, "run: vct build node-debian"),
+        (["image", "remove", "node-debian", "--arch", "i386"], 1, "--arch i386"),
+        (["image", "why", "nothing"], 2, "there is no recipe nothing"),
+        (["image", "info"], 2, "Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_gets_an_answer(
+    vct: Vct, arguments: list[str], code: int, words: str
+) -> None:
+    result = vct(*arguments)
+    assert result.code == code
+    assert words in result.err
+    assert "Traceback" not in result.err
+
+
+def test_an_empty_store_says_how_to_begin(vct: Vct) -> None:
+    assert "vct build node-debian" in vct("image", "list").out
+    assert json.loads(vct("--json", "image", "list").out) == []
+
+
+def test_results_have_stable_fields(vct: Vct, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = BuildResult(name="tiny", arch="amd64", digest="ab" * 32, cached=False, seconds=3.5)
+    monkeypatch.setattr(builder, "build", lambda *_, **__: [done])
+    monkeypatch.setattr(Session, "require_root", lambda *_: None)
+    assert json.loads(vct("--json", "build").out) == [
+        {"name": "tiny", "arch": "amd64", "digest": "ab" * 32, "cached": False, "seconds": 3.5}
+    ]
+    assert vct("build").out == "tiny for amd64: built in 3.5 s (abababababab)\n"
+
+
+def test_progress_is_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    begun = Progress(image="tiny", arch="amd64", step="install", lasting=True)
+    with BuildProgress(Session()) as progress:
+        progress.report(begun)
+        progress.report(Progress(image="tiny", arch="amd64", step="copy", done=True, seconds=0.1))
+        progress.report(Progress(image="tiny", arch="amd64", step="install", done=True, seconds=9))
+    assert capsys.readouterr().err == "tiny for amd64: install\ntiny for amd64: install: 9.0 s\n"
