@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import commands, figures, idle, links, machine, nodes
+from benchmarks import commands, figures, idle, layers, links, machine, nodes
 from benchmarks.figures import Result
 from vct.drivers import packages
 from vct.errors import VctError
@@ -21,13 +21,14 @@ Benchmark = Callable[[bool], list[Result]]  # is given: quick
 
 
 def _nodes(size: nodes.Size, quick: bool) -> list[Result]:
-    return nodes.measure(size, 1 if quick else 5)
+    return nodes.measure(size, 1 if quick else size.rounds)
 
 
 BENCHMARKS: dict[str, Benchmark] = {
     "commands": lambda quick: commands.measure(3 if quick else 15),
     **{size.name: partial(_nodes, size) for size in nodes.SIZES},
     "idle": lambda quick: idle.measure(1 if quick else idle.REST_S),
+    "layers": lambda quick: layers.measure(1 if quick else 15),
     "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
 }
 

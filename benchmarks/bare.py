@@ -18,9 +18,11 @@ from vct import names
 from vct.apply.journal import Journal
 from vct.apply.loop import run_plan
 from vct.drivers import process, ssh_probe
-from vct.drivers.container_config import INIT, render_config, root_of, uses_cgroup2
-from vct.drivers.containers import START_SCRIPT, choose_boot
+from vct.drivers.container_config import layers_of, render_config
+from vct.drivers.containers import choose_boot
 from vct.drivers.host import ensure_home
+from vct.drivers.layers import START, start_arguments
+from vct.drivers.lxc_config import INIT, uses_cgroup2
 from vct.drivers.registry import open_drivers
 from vct.drivers.textfiles import write
 from vct.errors import VctError
@@ -80,14 +82,11 @@ def prepared(bed: Bed, testbed: Testbed) -> Iterator[list[Container]]:
 
 def start(bed: Bed, containers: Sequence[Container]) -> None:
     """Start prepared nodes; returns when all run."""
-    arguments: list[str] = []
-    for container in containers:
-        node = bed.paths.node(container.node)
-        root = root_of(container, bed.paths)
-        places = map(str, (node.disk_image, node.disk, bed.paths.nodes))
-        arguments += [*places, container.node, root, INIT]
-    command = ["unshare", "--mount", "--propagation=slave", "sh", str(START_SCRIPT)]
-    _loop(command, arguments, each=6)
+    arguments = [
+        start_arguments(layers_of(container, bed.paths), bed.paths.nodes, container.node, INIT)
+        for container in containers
+    ]
+    _loop(START, [word for words in arguments for word in words], each=len(arguments[0]))
 
 
 def stop(bed: Bed, containers: Sequence[Container]) -> None:

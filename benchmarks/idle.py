@@ -17,7 +17,7 @@ from benchmarks.bed import new_bed
 from benchmarks.figures import Result, Target
 from benchmarks.topologies import ring
 from vct.drivers.container_config import cgroup_of
-from vct.drivers.containers import hierarchies
+from vct.drivers.guest import hierarchies
 from vct.drivers.textfiles import read
 from vct.errors import VctError
 from vct.paths import TestbedPaths

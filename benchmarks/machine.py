@@ -60,7 +60,7 @@ def parse_busy_ticks(stat: str) -> int:
     return sum(fields[:3]) + sum(fields[5:7])
 
 
-def settle(limit_s: float = 5.0) -> None:
+def settle(limit_s: float = 20.0) -> None:
     """Wait until the machine idles, or for `limit_s`: the kernel removes namespaces, mounts and
     control groups after the command that let them go."""
     deadline = time.monotonic() + limit_s

@@ -31,6 +31,7 @@ class Size:
     name: str
     nodes: int
     links: int
+    rounds: int = 5
     targets: Mapping[str, float] = field(default_factory=dict)
 
     def text(self, testbed: str) -> str:
@@ -46,7 +47,7 @@ SIZES = (
         links=50,
         targets={"ready": 4, "again": 1, "cleanup": 3},
     ),
-    Size(name="mesh-100", nodes=100, links=180, targets={"ready": 8}),
+    Size(name="mesh-100", nodes=100, links=180, rounds=3, targets={"ready": 8}),
 )
 
 

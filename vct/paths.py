@@ -4,14 +4,18 @@
   .vct-home                  the mark: this directory is ours
   images/                    image store and build cache, moved by VCT_IMAGES
   testbeds/<name>/           topology as applied, journal, keys, nodes
-<run>/<name>/                /run/vct/<name>: lock, pid files, sockets; gone after a reboot
+  runs/<name>/               containers straight from an image (vct image run)
+<run>/<name>/                /run/vct/<name>: lock, pid files, sockets; gone after a reboot.
+                             A home elsewhere has its own: /run/vct/home_<digest>/<name>
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_ROOT = Path("/var/lib/vct")
 HOME_MARK = ".vct-home"
 IMAGES_MARK = ".vct-images"
 NAMESPACES = Path("/run/netns")
@@ -22,7 +26,7 @@ LXC_LOCKS = Path("/run/lxc/lock")
 class Home:
     """The state root, the image store and the run-time directory of one vct installation."""
 
-    root: Path = Path("/var/lib/vct")
+    root: Path = DEFAULT_ROOT
     images: Path = Path("/var/lib/vct/images")
     run: Path = Path("/run/vct")
 
@@ -35,7 +39,24 @@ class Home:
         return self.root / "testbeds"
 
     def testbed(self, name: str) -> TestbedPaths:
-        return TestbedPaths(name=name, root=self.testbeds / name, run=self.run / name)
+        return TestbedPaths(name=name, root=self.testbeds / name, run=self._run / name)
+
+    @property
+    def image_runs(self) -> Path:
+        """The directory that LXC's tools get as `-P`: each run of an image is a container in it."""
+        return self.root / "runs"
+
+    def image_run(self, name: str) -> ImageRunPaths:
+        """No testbed's name has an underscore."""
+        run = self._run / "image_runs" / name
+        return ImageRunPaths(name=name, root=self.image_runs / name, run=run)
+
+    @property
+    def _run(self) -> Path:
+        """Apart from other homes', which may have testbeds of the same names."""
+        if self.root == DEFAULT_ROOT:
+            return self.run
+        return self.run / f"home_{hashlib.sha256(bytes(self.root)).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +147,44 @@ class NodePaths:
     @property
     def monitor_log(self) -> Path:
         return self.root / "lxc.log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRunPaths:
+    """The files of one run of an image."""
+
+    name: str
+    root: Path
+    run: Path
+
+    @property
+    def mark(self) -> Path:
+        """The mark: this directory is a run of ours."""
+        return self.root / ".vct-run"
+
+    @property
+    def record(self) -> Path:
+        """What was asked for; written when all the rest is there."""
+        return self.root / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """LXC's configuration file."""
+        return self.root / "config"
+
+    @property
+    def below(self) -> Path:
+        """What is seen below the image."""
+        return self.root / "below"
+
+    @property
+    def console_log(self) -> Path:
+        return self.root / "console.log"
+
+    @property
+    def monitor_log(self) -> Path:
+        return self.root / "lxc.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"

@@ -13,6 +13,8 @@ from vct.drivers.process import run
 Snapshot = Mapping[str, frozenset[str]]
 # Processes of the machine itself and of other tests come and go; these kinds are only ever ours.
 OUR_PROCESSES = re.compile(r"lxc-start|lxc monitor|dnsmasq|relay_process")
+# Made by liblxc and by mount for themselves when they are first used, and never removed.
+NOT_OURS = ("/run/lxc", "/run/lxc/lock", "/run/mount", "/run/mount/utab", "/run/mount/utab.lock")
 WATCHED_DIRECTORIES = ("/run", "/etc/vct", "/etc/netns", "/var/lib/misc", "/root/.ssh")
 
 
@@ -30,7 +32,7 @@ def take(*homes: Path) -> Snapshot:
         ),
         "loops": _lines("losetup", "-a"),
         "cgroups": frozenset(
-            str(path) for path in Path("/sys/fs/cgroup").rglob("*vct*") if path.is_dir()
+            path for path in _files("/sys/fs/cgroup") if "vct" in path.rpartition("/")[2]
         ),
         "processes": frozenset(filter(OUR_PROCESSES.search, _commands())),
         "files": frozenset(_files(*WATCHED_DIRECTORIES, *map(str, homes))),
@@ -81,4 +83,5 @@ def _files(*directories: str) -> list[str]:
         for directory in directories
         for top, below, names in os.walk(directory)
         for name in below + names
+        if os.path.join(top, name) not in NOT_OURS  # noqa: PTH118
     ]

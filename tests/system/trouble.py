@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.system.conftest import VCT, Bed
+from vct import names
 from vct.drivers import process
+from vct.drivers.containers import ContainerDriver, locks_of
+from vct.drivers.files import node_directories
+from vct.paths import Home, TestbedPaths
 
 PATIENCE_S = 30.0
 
@@ -28,6 +33,12 @@ def talking(bed: Bed, *arguments: str) -> process.Process:
     """Start `vct --json …`; the caller reads what it says and ends it."""
     argv = [*VCT, "--json", *arguments]
     return process.start(argv, env=bed.environment, new_session=True, stdout=process.PIPE)
+
+
+def vct_with(bed: Bed, environment: dict[str, str], *arguments: str) -> process.Completed:
+    """Run vct with more in its environment."""
+    told = bed.environment | environment
+    return process.run([*VCT, *arguments], env=told, check=False, timeout_s=120)
 
 
 def journal(bed: Bed) -> Path:
@@ -85,3 +96,55 @@ def sleeps_in_select(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return "anon_inode:[eventpoll]" in files and not any("/lock" in file for file in files)
+
+
+def paths_of(bed: Bed) -> TestbedPaths:
+    """The testbed's files."""
+    return Home(root=bed.home).testbed(bed.name)
+
+
+def node_pids(bed: Bed) -> dict[str, int]:
+    """Node to its init's process, of those that run."""
+    driver, paths = ContainerDriver(paths_of(bed)), paths_of(bed)
+    states = {node: driver.state(node) for node in node_directories(paths)}
+    return {node: pid for node, (state, pid) in states.items() if state == "RUNNING"}
+
+
+def processes(part: str) -> list[int]:
+    """Processes whose command line, words joined by spaces, has this in it."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if part in command and int(directory.name) != os.getpid():
+            found.append(int(directory.name))
+    return found
+
+
+def kill_all(pids: list[int]) -> None:
+    """Kill these processes, of which there must be some, and wait for their end."""
+    assert pids, "nothing to kill"
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), "their end")
+
+
+def reboot(bed: Bed) -> None:
+    """What a reboot of the host does to a testbed: processes, network and /run are gone; files
+    stay. (Control groups stay here, which a reboot would take: the harder case.)"""
+    paths = paths_of(bed)
+    kill_all(processes(f"[lxc monitor] {paths.nodes} "))
+    kill_all(processes(f"--conf-file={paths.run}"))
+    for pid in processes(f"relay_process {bed.name} "):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not node_pids(bed), "the nodes' end")
+    for name in [names.node_namespace(bed.name, node) for node in node_directories(paths)]:
+        process.run(["ip", "netns", "del", name])
+    process.run(["ip", "netns", "del", names.fabric_namespace(bed.name)])
+    uplink = Path("/sys/class/net") / names.uplink_interface(bed.name)
+    until(lambda: not uplink.exists(), "the kernel's removal of the uplink")
+    process.run(["nft", "delete", "table", "ip", names.firewall_table(bed.name)])
+    shutil.rmtree(paths.run)
+    shutil.rmtree(locks_of(paths))

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from vct.build.apt import (
-    KEYRING,
     AptSource,
     acquire_options,
     check_keyrings,
@@ -16,6 +15,7 @@ from vct.build.apt import (
     select,
     sources,
 )
+from vct.build.suites import KEYRING
 from vct.errors import HostError
 
 MAIN = ("main",)

@@ -6,14 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
-from vct.build import apt, builder, store
-from vct.build.builder import BuildError, BuildResult, Progress, build
-from vct.build.plan import plan_build, seen_images, wanted_images
+from vct.build import apt, making, store
+from vct.build.apt import AptSource
+from vct.build.builder import BuildResult, build
+from vct.build.events import Progress
+from vct.build.failure import BuildError
+from vct.build.mirror import Snapshot
+from vct.build.plan import Planned, observe, plan_build, wanted_images
 from vct.build.recipes import with_parents
+from vct.build.steps import TIDYING
+from vct.build.supplies import Supplies
 from vct.drivers import process
 from vct.errors import HostError, VctError
 from vct.model.recipe import Recipe
@@ -23,17 +29,18 @@ MIRROR = "http://mirror.example/debian"
 
 @dataclass
 class FakeSandbox:
-    """Runs nothing. The last step's copy makes a root; `fails` says which step ends with 7."""
+    """Runs nothing. A layer's copy makes a file in it; `fails` says which step ends with 7."""
 
     ran: list[tuple[str, ...]] = field(default_factory=list)
     fails: Callable[[Sequence[str]], bool] = lambda _argv: False
     says: bytes = b""
     log: IO[bytes] | None = None
     during: Callable[[], None] = lambda: None
+    stopped: bool = False
 
     @contextmanager
     def __call__(self, log: IO[bytes], inherit: Sequence[int]) -> Iterator[FakeSandbox]:
-        assert len(inherit) == 1  # the store's lock
+        assert len(inherit) == 2  # the locks of the store and of the image
         self.log = log
         yield self
 
@@ -45,8 +52,17 @@ class FakeSandbox:
             self.log.write(self.says)
             return 7
         if argv[:2] == ("cp", "-a"):
-            (Path(argv[-1]) / "etc").mkdir(parents=True)
+            (Path(argv[-1]) / "upper" / "etc").mkdir(parents=True)
+        if argv[0] == "mksquashfs":
+            Path(argv[2]).write_text("packed")
         return 0
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def commands(self) -> list[str]:
+        """What was run in the new root."""
+        return [argv[-1] for argv in self.ran if argv[0] == "chroot" and argv[-1] != TIDYING]
 
 
 @dataclass
@@ -64,7 +80,6 @@ class Workshop:
     def build(self, *, no_cache: bool = False) -> list[BuildResult]:
         return build(
             self.load(),
-            arch="amd64",
             images=self.images,
             progress=self.events.append,
             mirror=MIRROR,
@@ -72,15 +87,36 @@ class Workshop:
             sandbox=self.sandbox,
         )
 
-    def write(self, packages: str = "[curl]", run: str = "[date]") -> None:
+    def write(self, packages: str = "[curl]", run: str = "[date]", output: str = "") -> None:
+        output = output and f"output: {{format: {output}}}\n"
         (self.recipes / "top.yaml").write_text(
-            f"name: top\nkind: node\nfrom: ground\npackages: {packages}\nrun: {run}\n"
+            f"name: top\nkind: node\nfrom: ground\npackages: {packages}\nrun: {run}\n{output}"
         )
 
     def why(self) -> dict[str, tuple[str, str]]:
-        wanted = wanted_images(self.load(), "amd64", MIRROR)
-        plan = plan_build(wanted, seen_images(self.images, wanted))
-        return {planned.wanted.recipe.name: (planned.action, planned.reason) for planned in plan}
+        return {one.wanted.name: (one.action, one.reason) for one in self.plan()}
+
+    def plan(self) -> list[Planned]:
+        wanted = wanted_images(self.load(), MIRROR)
+        return plan_build(wanted, observe(self.images, wanted))
+
+    def layers(self) -> dict[str, str]:
+        """What would be done for each layer of the upper image."""
+        return {layer.label: layer.action for layer in self.plan()[-1].layers}
+
+
+def supplies(sources: tuple[AptSource, ...], arch: str, **given: Any) -> Supplies:
+    """What a mirror has, without asking one."""
+    snapshot = Snapshot(
+        arch=arch,
+        directory=given["cache"],
+        taken=0.0,
+        used=sources,
+        left_out=(),
+        releases=(),
+        options=(),
+    )
+    return Supplies(snapshot=snapshot, directory=given["directory"])
 
 
 @pytest.fixture
@@ -88,6 +124,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setattr(apt, "host_acquire_options", list)
     monkeypatch.setattr(apt, "package_version", lambda _package: "1")
     monkeypatch.setattr(apt, "check_keyrings", lambda _sources: None)
+    monkeypatch.setattr(making, "gather", supplies)
     monkeypatch.setattr(process, "find", lambda program: Path("/usr/bin") / program)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "ground.yaml").write_text(
@@ -106,7 +143,7 @@ def test_it_works(workshop: Workshop) -> None:
     results = workshop.build()
     assert cached(results) == {"ground": False, "top": False}
     assert store.find_image(workshop.images, "top", "amd64").digest == results[1].digest
-    assert workshop.sandbox.ran[-1][:2] == ("cp", "-a")
+    assert (store.find_image(workshop.images, "top", "amd64").root / "etc").is_dir()
     assert list((workshop.images / "tmp").iterdir()) == []
 
 
@@ -242,7 +279,7 @@ def test_a_full_disk_is_told_in_our_words(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(builder, "_write_job", full)
+    monkeypatch.setattr(making, "_prepare", full)
     with pytest.raises(VctError, match="cannot be written") as caught:
         workshop.build()
     assert caught.value.hint.startswith("look at it with: df ")
@@ -255,6 +292,123 @@ def test_steps_with_a_title_are_reported_when_they_begin_and_end(workshop: Works
     assert ("ground", "bootstrap Debian bookworm", True) in told
     assert [event.step for event in workshop.events if event.lasting and not event.done] == [
         "bootstrap Debian bookworm",
-        "read package lists",
         "install 1 package and what it needs",
     ]
+
+
+# --- layers --------------------------------------------------------------------------------------
+
+
+def test_a_failing_step_is_resumed_at_that_step(workshop: Workshop) -> None:
+    workshop.write(run="[date, ls, pwd]")
+    workshop.sandbox.fails = lambda argv: argv[-1] == "ls"
+    with pytest.raises(BuildError):
+        workshop.build()
+    workshop.sandbox.fails = lambda _argv: False
+    workshop.sandbox.ran.clear()
+    assert workshop.layers() == {
+        "packages": "kept",
+        "run[0]": "kept",
+        "run[1]": "build",
+        "run[2]": "build",
+        "tidy": "build",
+    }
+    workshop.build()
+    assert workshop.sandbox.commands() == ["ls", "pwd"]
+
+
+def test_a_changed_last_step_runs_alone(workshop: Workshop) -> None:
+    workshop.write(run="[date, ls]")
+    workshop.build()
+    workshop.sandbox.ran.clear()
+    workshop.write(run="[date, pwd]")
+    workshop.build()
+    assert workshop.sandbox.commands() == ["pwd"]
+    assert not any(argv[0] == "apt-get" for argv in workshop.sandbox.ran)
+
+
+def test_a_changed_first_step_runs_all_that_are_above_it(workshop: Workshop) -> None:
+    workshop.write(run="[date, ls]")
+    workshop.build()
+    workshop.sandbox.ran.clear()
+    workshop.write(run="[pwd, ls]")
+    workshop.build()
+    assert workshop.sandbox.commands() == ["pwd", "ls"]
+
+
+def test_no_cache_runs_every_step_again(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.sandbox.ran.clear()
+    workshop.build(no_cache=True)
+    assert workshop.sandbox.commands() == ["date"]
+
+
+def test_layers_on_a_parent_that_was_made_again_are_of_no_use(workshop: Workshop) -> None:
+    workshop.build()
+    ground = with_parents(["ground"], "amd64", [workshop.recipes])
+    build(
+        ground,
+        images=workshop.images,
+        progress=workshop.events.append,
+        mirror=MIRROR,
+        no_cache=True,
+        sandbox=workshop.sandbox,
+    )
+    workshop.write(run="[date, ls]")
+    assert set(workshop.layers().values()) == {"build"}
+
+
+def test_an_interrupted_build_stops_what_runs_and_keeps_finished_layers(workshop: Workshop) -> None:
+    def interrupt() -> None:
+        if workshop.sandbox.ran[-1][-1] == "date":
+            raise KeyboardInterrupt
+
+    workshop.sandbox.during = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        workshop.build()
+    assert workshop.layers()["packages"] == "kept"
+
+
+def test_a_squashfs_is_kept_as_one_file(workshop: Workshop) -> None:
+    workshop.write(output="squashfs")
+    workshop.build()
+    image = store.find_image(workshop.images, "top", "amd64")
+    assert (image.format, image.path.name) == ("squashfs", "root.squashfs")
+    assert workshop.sandbox.ran[-1][0] == "mksquashfs"
+
+
+def test_a_parent_that_is_a_squashfs_is_mounted_in_the_build_only(workshop: Workshop) -> None:
+    (workshop.recipes / "over.yaml").write_text("name: over\nkind: node\nfrom: top\n")
+    workshop.write(output="squashfs")
+    build(
+        with_parents(["over"], "amd64", [workshop.recipes]),
+        images=workshop.images,
+        progress=workshop.events.append,
+        mirror=MIRROR,
+        sandbox=workshop.sandbox,
+    )
+    parent = store.find_image(workshop.images, "top", "amd64").path
+    assert [argv[5] for argv in workshop.sandbox.ran if "squashfs" in argv] == [str(parent)]
+
+
+# --- several images ------------------------------------------------------------------------------
+
+
+def test_what_does_not_need_a_failed_image_is_built_all_the_same(workshop: Workshop) -> None:
+    for name, command in (("bad", "exit 1"), ("good", "exit 0")):
+        (workshop.recipes / f"{name}.yaml").write_text(
+            f"name: {name}\nkind: node\nfrom: ground\nrun: [{command}]\n"
+        )
+    (workshop.recipes / "worse.yaml").write_text("name: worse\nkind: node\nfrom: bad\n")
+    workshop.sandbox.fails = lambda argv: argv[-1] == "exit 1"
+    with pytest.raises(BuildError, match="bad for amd64") as caught:
+        build(
+            with_parents(["worse", "good"], "amd64", [workshop.recipes]),
+            images=workshop.images,
+            progress=workshop.events.append,
+            mirror=MIRROR,
+            sandbox=workshop.sandbox,
+        )
+    assert "what it starts from failed: worse for amd64" in caught.value.hint
+    names = [image.name for image in store.list_images(workshop.images)]
+    assert names == ["good", "ground"]

@@ -6,15 +6,18 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from rich.console import Console
 
 from vct.build import apt, builder
-from vct.build.builder import BuildResult, Progress
+from vct.build.builder import BuildResult
+from vct.build.events import Progress
 from vct.cli import main as entry
-from vct.cli.image import BuildProgress
+from vct.cli.build_progress import BuildProgress
 from vct.cli.session import Session
 
 MIRROR = ("--mirror", "http://mirror.example/debian")
@@ -59,7 +62,8 @@ def test_it_works(vct: Vct) -> None:
         ("base-debian", "build", "not built yet"),
         ("node-debian", "build", "not built yet"),
     ]
-    assert set(plan[0]) == {"name", "arch", "digest", "action", "reason", "changes"}
+    assert set(plan[0]) == {"name", "arch", "digest", "action", "reason", "changes", "layers"}
+    assert set(plan[0]["layers"][0]) == {"layer", "key", "action", "reason"}
 
 
 def test_a_dry_run_changes_nothing(vct: Vct, tmp_path: Path) -> None:
@@ -122,15 +126,80 @@ def test_results_have_stable_fields(vct: Vct, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(builder, "build", lambda *_, **__: [done])
     monkeypatch.setattr(Session, "require_root", lambda *_: None)
     assert json.loads(vct("--json", "build").out) == [
-        {"name": "tiny", "arch": "amd64", "digest": "ab" * 32, "cached": False, "seconds": 3.5}
+        {
+            "name": "tiny",
+            "arch": "amd64",
+            "digest": "ab" * 32,
+            "cached": False,
+            "seconds": 3.5,
+            "left_out": [],
+        }
     ]
     assert vct("build").out == "tiny for amd64: built in 3.5 s (abababababab)\n"
 
 
+def test_all_means_every_architecture_too(vct: Vct) -> None:
+    plan = json.loads(vct("--json", "--dry-run", "build", "--all", *MIRROR).out)
+    both = {(image["name"], image["arch"]) for image in plan}
+    assert {("node-debian", "amd64"), ("node-debian", "i386")} <= both
+
+
+def test_one_architecture_of_all_recipes_can_be_asked_for(vct: Vct) -> None:
+    plan = json.loads(vct("--json", "--dry-run", "build", "--all", "--arch", "i386", *MIRROR).out)
+    assert {image["arch"] for image in plan} == {"i386"}
+
+
+def test_there_is_nothing_to_free_where_nothing_is(vct: Vct) -> None:
+    assert json.loads(vct("--json", "image", "gc").out)["freed_mib"] == 0
+
+
+def test_a_fault_in_one_command_leaves_the_others_working(
+    vct: Vct, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vct.cli.image_exchange", None)
+    assert "export" in vct("image", "--help").out
+    assert vct("image", "list").code == 0
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+BEGUN = Progress(image="tiny", arch="amd64", layer="packages", step="install", lasting=True)
+ENDED = replace(BEGUN, done=True, seconds=9.04)
+
+
 def test_progress_is_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    begun = Progress(image="tiny", arch="amd64", step="install", lasting=True)
     with BuildProgress(Session()) as progress:
-        progress.report(begun)
+        progress.report(BEGUN)
         progress.report(Progress(image="tiny", arch="amd64", step="copy", done=True, seconds=0.1))
-        progress.report(Progress(image="tiny", arch="amd64", step="install", done=True, seconds=9))
+        progress.report(ENDED)
     assert capsys.readouterr().err == "tiny for amd64: install\ntiny for amd64: install: 9.0 s\n"
+
+
+def test_events_are_json_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with BuildProgress(Session(), events=True) as progress:
+        progress.report(BEGUN)
+        progress.report(ENDED)
+    begun, ended = map(json.loads, capsys.readouterr().err.splitlines())
+    assert begun == {
+        "event": "begin",
+        "image": "tiny",
+        "arch": "amd64",
+        "layer": "packages",
+        "step": "install",
+        "at": 0,
+        "of": 0,
+    }
+    assert ended == begun | {"event": "end", "seconds": 9.04}
+
+
+def test_a_terminal_gets_a_bar_for_each_image(capsys: pytest.CaptureFixture[str]) -> None:
+    here = Session()
+    here.err = Console(stderr=True, force_terminal=True, width=100)
+    with BuildProgress(here) as progress:
+        progress.report(replace(BEGUN, at=1, of=4))
+        progress.report(replace(BEGUN, arch="i386", step="copy files", at=3, of=4))
+    shown = capsys.readouterr().err
+    assert "tiny for amd64" in shown
+    assert "tiny for i386" in shown
+    assert "copy files" in shown

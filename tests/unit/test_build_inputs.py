@@ -13,7 +13,7 @@ import pytest
 
 from vct.build.apt import AptSource
 from vct.build.inputs import EPOCH, Manifest, differences, digest, manifest, tar, tree
-from vct.model.recipe import Recipe, parse_recipe
+from vct.model.recipe import Fetch, Recipe, Run, parse_recipe
 
 SOURCE = AptSource(uri="http://m.example/debian", suite="bookworm", components=("main",))
 TOOLS = {"mmdebstrap": "1.3.5-7"}
@@ -39,6 +39,10 @@ def made(recipe: Recipe, arch: str = "amd64", tools: dict[str, str] = TOOLS) -> 
     return manifest(recipe, arch, parent=None, sources=[SOURCE], tools=tools)
 
 
+def commands(*texts: str) -> tuple[Run, ...]:
+    return tuple(Run(text=text, key=f"run[{index}]") for index, text in enumerate(texts))
+
+
 def files(recipe: Recipe) -> Path:
     assert recipe.files is not None
     return recipe.files / "etc"
@@ -56,7 +60,7 @@ CHANGES: dict[str, Callable[[Recipe], Manifest]] = {
     "packages: added less": lambda recipe: made(replace(recipe, packages=("curl", "less"))),
     "packages: removed curl": lambda recipe: made(replace(recipe, packages=())),
     "exclude: removed /usr/share/man/*": lambda recipe: made(replace(recipe, exclude=())),
-    "run: added ls": lambda recipe: made(replace(recipe, run=("date", "ls"))),
+    "run: added ls": lambda recipe: made(replace(recipe, run=commands("date", "ls"))),
     "files: etc/motd: removed": lambda recipe: made(replace(recipe, files=files(recipe))),
     "tools: mmdebstrap: 1.3.5-7 → 2": lambda recipe: made(recipe, tools={"mmdebstrap": "2"}),
 }
@@ -115,7 +119,7 @@ def test_where_the_recipe_is_and_a_password_are_not(recipe: Recipe, tmp_path: Pa
 
 
 def test_another_order_of_commands_is_a_change(recipe: Recipe) -> None:
-    one, two = (made(replace(recipe, run=run)) for run in (("a", "b"), ("b", "a")))
+    one, two = (made(replace(recipe, run=commands(*run))) for run in ("ab", "ba"))
     assert differences(one, two) == ["run: another order"]
 
 
@@ -131,3 +135,37 @@ def test_the_archive_has_the_tree_with_one_owner_and_one_date(recipe: Recipe) ->
     assert found["etc/link"].linkname == "/etc/motd"
     assert [found[name].mode for name in ("etc/motd", "etc/start")] == [0o644, 0o755]
     assert {(entry.uid, entry.gid, entry.mtime) for entry in found.values()} == {(0, 0, EPOCH)}
+
+
+def test_a_command_with_the_network_is_another_one(recipe: Recipe) -> None:
+    online = replace(recipe, run=(Run(text="date", key="run[0]", network=True),))
+    assert made(online)["run"] == [{"command": "date", "network": True}]
+
+
+def test_how_well_an_image_is_packed_counts_only_where_it_is_packed(recipe: Recipe) -> None:
+    assert made(replace(recipe, compression=19)) == made(recipe)
+    packed = [made(replace(recipe, output="squashfs", compression=level)) for level in (3, 15)]
+    assert differences(*packed) == ["compression: 3 → 15"]
+
+
+def test_a_fetched_root_is_known_by_its_digest_not_by_its_place(recipe: Recipe) -> None:
+    def fetched(url: str, sha256: str) -> Manifest:
+        fetch = Fetch(url=url, sha256=sha256, format="tar.xz", strip=0, size_max_mib=512)
+        return made(replace(recipe, bootstrap=None, fetch=fetch))
+
+    assert fetched("https://one/x", "a" * 64) == fetched("https://two/x", "a" * 64)
+    assert fetched("https://one/x", "a" * 64) != fetched("https://one/x", "b" * 64)
+
+
+def test_pinned_packages_make_another_image(recipe: Recipe) -> None:
+    pinned = manifest(recipe, "amd64", parent=None, sources=[SOURCE], tools=TOOLS, lock="c" * 64)
+    assert differences(made(recipe), pinned) == ["lock: added"]
+
+
+def test_hooks_are_not_copied_into_the_image(recipe: Recipe) -> None:
+    assert recipe.files is not None
+    (recipe.files / "hooks").mkdir()
+    (recipe.files / "hooks" / "setup").write_text("id\n")
+    assert not any(name.startswith("hooks") for name in tree(recipe.files))
+    with tarfile.open(fileobj=io.BytesIO(tar(recipe.files))) as archive:
+        assert not any(name.startswith("hooks") for name in archive.getnames())

@@ -9,7 +9,8 @@ from threading import Thread
 
 import pytest
 
-from vct.build import inputs, store
+from vct.build import inputs, store, usage
+from vct.build.trees import remove_tree
 from vct.errors import RefusedError, UsageError, VctError
 
 
@@ -30,7 +31,7 @@ def add(images: Path, name: str = "tiny", arch: str = "amd64", content: str = "o
     record = {"size_mib": 1.5, "built": "2026-01-01T00:00:00+00:00", "seconds": 2.0, "packages": []}
     (finished / "record.json").write_text(json.dumps(record))
     store.publish(images, finished, digest)
-    store.remove_tree(images / "tmp" / "job")
+    remove_tree(images / "tmp" / "job")
     store.point(images, name, arch, digest)
     return digest
 
@@ -88,7 +89,7 @@ def test_a_damaged_image_is_told(images: Path, file: str) -> None:
 
 def test_an_image_without_its_root_is_told(images: Path) -> None:
     digest = add(images)
-    store.remove_tree(images / "store" / digest / "root")
+    remove_tree(images / "store" / digest / "root")
     with pytest.raises(VctError, match="damaged"):
         store.find_image(images, "tiny", "amd64")
 
@@ -117,7 +118,8 @@ def test_what_killed_builds_left_is_cleared_and_nothing_else(images: Path, tmp_p
     (tmp_path / "mine").mkdir()
     (images / "tmp" / "dead" / "work").mkdir(parents=True)
     (images / "tmp" / "dead" / "link").symlink_to(tmp_path / "mine")
-    assert store.clear_stale(images) == ["dead"]
+    with store.lock_for_build(images, lambda _words: None):
+        pass
     assert list((images / "tmp").iterdir()) == []
     assert (tmp_path / "mine").is_dir()
     assert store.read_image(images, digest).root.is_dir()
@@ -141,6 +143,44 @@ def test_a_second_builder_is_told_who_works_and_waits(images: Path) -> None:
     assert told[1:] == ["in"]
 
 
+def test_builds_work_together_and_a_removal_alone(images: Path) -> None:
+    told: list[str] = []
+
+    def removal() -> None:
+        with store.lock(images, told.append):
+            told.append("in")
+
+    with (
+        store.lock_for_build(images, told.append),
+        store.lock_for_build(images, told.append),
+    ):
+        assert told == []
+        thread = Thread(target=removal)
+        thread.start()
+        while not told:
+            thread.join(0.01)
+        assert told[0].startswith("another vct")
+    thread.join()
+    assert told[1:] == ["in"]
+
+
+def test_what_another_build_has_in_hand_is_not_cleared(images: Path) -> None:
+    with store.lock_for_build(images, lambda _words: None):
+        (images / "tmp" / "abc").mkdir()
+        with store.lock_for_build(images, lambda _words: None):
+            assert (images / "tmp" / "abc").is_dir()
+
+
+def test_a_squashfs_is_an_image_too(images: Path) -> None:
+    directory = images / "store" / add(images)
+    remove_tree(directory / "root")
+    (directory / "root.squashfs").write_text("packed")
+    image = store.find_image(images, "tiny", "amd64")
+    assert (image.format, image.path) == ("squashfs", directory / "root.squashfs")
+    with pytest.raises(RefusedError, match="a directory is needed"):
+        _ = image.root
+
+
 def test_a_removed_image_is_gone(images: Path) -> None:
     digest = add(images)
     store.remove(images, store.find_image(images, "tiny", "amd64"))
@@ -149,28 +189,11 @@ def test_a_removed_image_is_gone(images: Path) -> None:
     assert list((images / "tmp").iterdir()) == []
 
 
-def test_mounts_are_found_in_other_mount_namespaces(tmp_path: Path) -> None:
-    for pid, namespace, mount in ((10, "a", "/images/store/abc/root"), (11, "b", "/other")):
-        (tmp_path / str(pid) / "ns").mkdir(parents=True)
-        (tmp_path / str(pid) / "ns" / "mnt").write_text(namespace)
-        (tmp_path / str(pid) / "mountinfo").write_text(f"1 1 0:1 / / rw - overlay o {mount}\n")
-    (tmp_path / "self").mkdir()
-    assert store.mounted_by(Path("/images/store/abc"), tmp_path) == [10]
-
-
 def test_an_image_that_is_mounted_is_not_removed(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = add(images)
-    monkeypatch.setattr(store, "mounted_by", lambda _path: [4711])
+    monkeypatch.setattr(usage, "mounted_by", lambda _path: ["process 4711"])
     with pytest.raises(RefusedError, match="4711"):
         store.remove(images, store.find_image(images, "tiny", "amd64"))
     assert store.find_image(images, "tiny", "amd64").digest == digest
-
-
-def test_nodes_that_were_made_from_an_image_are_named(tmp_path: Path) -> None:
-    node = tmp_path / "ring" / "nodes" / "0001"
-    node.mkdir(parents=True)
-    (node / "config").write_text("lxc.rootfs.path = overlay:/i/store/abc/root:/d\n")
-    assert store.used_by(tmp_path, "abc") == ["ring/0001"]
-    assert store.used_by(tmp_path, "abd") == []

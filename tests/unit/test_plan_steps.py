@@ -375,8 +375,10 @@ def test_a_link_that_is_made_anew_gets_its_shaping_and_its_place_in_the_relay_ag
 
     plan = diff([wire, relay, shaping], [torn, relay, shaping])
 
-    assert [(step.action, step.kind) for step in plan.steps] == [
-        (Action.CHANGE, Wire),
-        (Action.CHANGE, Relay),
-        (Action.CREATE, Shaping),
+    assert [(step.action, step.kind, step.implied) for step in plan.steps] == [
+        (Action.DELETE, Shaping, True),
+        (Action.CHANGE, Relay, True),
+        (Action.CHANGE, Wire, False),
+        (Action.CHANGE, Relay, False),
+        (Action.CREATE, Shaping, False),
     ]

@@ -13,13 +13,19 @@ from vct.errors import LockedError
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold the lock for the block. Raises LockedError at once when another process has it."""
+def locked(file: Path, of: str = "") -> Iterator[None]:
+    """Hold the lock for the block. Raises LockedError at once when another process has it.
+
+    `of` is what is locked, for the error; a testbed if nothing is said.
+    """
     while True:
-        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _take(descriptor, file)
+            file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # another vct has just removed a directory around it
+            continue
+        try:
+            _take(descriptor, of or f"testbed {file.parent.name}")
             # A cleanup that ended just now may have removed the file that we hold.
             if not file.exists() or file.stat().st_ino != os.fstat(descriptor).st_ino:
                 continue
@@ -31,12 +37,12 @@ def locked(file: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _take(descriptor: int, file: Path) -> None:
+def _take(descriptor: int, of: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         pid, _, command = os.pread(descriptor, 200, 0).decode(errors="replace").partition(" ")
         raise LockedError(
-            f"another vct works on testbed {file.parent.name} (pid {pid}: vct {command})",
+            f"another vct works on {of} (pid {pid}: vct {command})",
             hint="wait until it has ended, or end it with Ctrl-C; then try again",
         ) from None

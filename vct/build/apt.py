@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from vct.build.suites import ARCHIVE, KEYRING, KEYRINGS, suite_of
 from vct.drivers import process
 from vct.errors import HostError
+from vct.model.recipe import Bootstrap
 
 APT_DIRECTORY = Path("/etc/apt")
 OS_RELEASE = Path("/etc/os-release")
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ALIASES = ("stable", "oldstable", "testing")
 POCKETS = ("", "-updates", "-security")
 MIRROR_HINT = "say which Debian mirror to use: vct build --mirror URL, or set VCT_MIRROR"
@@ -43,11 +44,15 @@ class AptSource:
         return f"deb {options}{self.uri} {self.suite} {' '.join(self.components)}"
 
     @property
+    def place(self) -> str:
+        """The URI without a user name and password."""
+        parts = urlsplit(self.uri)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    @property
     def public(self) -> str:
         """The line without a user name and password that the URI may hold."""
-        parts = urlsplit(self.uri)
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-        return str(replace(self, uri=urlunsplit(bare)))
+        return str(replace(self, uri=self.place))
 
 
 # --- reading apt's sources -----------------------------------------------------------------------
@@ -152,6 +157,62 @@ def _is_debian(entry: AptSource) -> bool:
 
 
 # --- this host -----------------------------------------------------------------------------------
+
+
+def bootstrap_sources(
+    bootstrap: Bootstrap,
+    mirror: str = "",
+    *,
+    directory: Path = APT_DIRECTORY,
+    os_release: Path = OS_RELEASE,
+) -> tuple[AptSource, ...]:
+    """Where to get what a recipe bootstraps. `mirror` goes before the recipe's own.
+
+    An old release comes from Debian's archive, where `host` or `archive` is asked for.
+    Raises HostError when the host's apt has no Debian archive.
+    """
+    chosen, suite = mirror or bootstrap.mirror, suite_of(bootstrap.suite)
+    keyring = _keyring_path(bootstrap.keyring) or suite.keyring
+    if chosen == "archive" or (chosen == "host" and suite.archived):
+        found = archive_sources(suite.name, bootstrap.components)
+    else:
+        found = sources(
+            suite.name,
+            chosen,
+            bootstrap.components,
+            directory=directory,
+            os_release=os_release,
+        )
+    if bootstrap.keyring or suite.archived:
+        found = tuple(replace(source, signed_by=keyring) for source in found)
+    return found
+
+
+def archive_sources(suite: str, components: tuple[str, ...]) -> tuple[AptSource, ...]:
+    """Debian's archive of old releases. The last point release has all updates."""
+    known = suite_of(suite)
+    return (
+        AptSource(
+            uri=f"{ARCHIVE}/debian", suite=suite, components=components, signed_by=known.keyring
+        ),
+        AptSource(
+            uri=f"{ARCHIVE}/debian-security",
+            suite=known.security,
+            components=components,
+            signed_by=known.keyring,
+        ),
+    )
+
+
+def checks_dates(bootstrap: Bootstrap) -> bool:
+    """Whether an expired Release file is refused: as the recipe says, else as the suite wants."""
+    if bootstrap.check_dates is not None:
+        return bootstrap.check_dates
+    return suite_of(bootstrap.suite).check_dates
+
+
+def _keyring_path(name: str) -> str:
+    return name if not name or name.startswith("/") else f"{KEYRINGS}/{name}"
 
 
 def sources(

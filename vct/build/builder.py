@@ -1,156 +1,154 @@
-"""Building: wanted inputs against the store's images, a plan, and the plan's steps done in order.
+"""Building: wanted inputs against the store's images, a plan, and the plan's images made.
 
 Called by the command line and by tests. An image whose inputs are those of an image in the store
-is not built again; one whose step fails leaves nothing but its log.
+is not built again; one whose step fails leaves its finished layers and its log. Images that do not
+start from each other are made at the same time, here and by other vct processes.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from vct.build import apt, inputs, store
-from vct.build.plan import Planned, Wanted, plan_build, seen_images, wanted_images
+from vct.build import apt, cache, record, store
+from vct.build.events import Progress, Report
+from vct.build.lock import Locked
+from vct.build.making import SandboxFactory, Site, make, supplies_of
+from vct.build.plan import Planned, Wanted, observe, plan_build, wanted_images
 from vct.build.sandbox import Runner, Sandbox
-from vct.build.steps import (
-    ENVIRONMENT,
-    POLICY,
-    Places,
-    Step,
-    bootstrap_steps,
-    layer_steps,
-    render_apt_conf,
-    render_dpkg_conf,
-)
+from vct.build.schedule import run_in_order
+from vct.build.steps import Places
+from vct.build.trees import remove_tree
 from vct.drivers import process
 from vct.errors import HostError, VctError
 from vct.model.recipe import Recipe
 
-TMPFS_SHARE = 0.6  # of the memory that is available: for the work of one build
+TMPFS_SHARE = 0.6  # of the memory that is available: for the work of all builds
 TMPFS_LEAST_MIB = 1500
-TAIL_LINES = 15
-ADVICE = (
-    (
-        "Mirror sync in progress|Hash Sum mismatch",
-        "the mirror does not agree with itself: try again later, or another one: --mirror URL",
-    ),
-    (
-        "Temporary failure resolving|Could not (resolve|connect)|Connection (refused|timed out)",
-        "the mirror cannot be reached: look at the network, or use another one: --mirror URL",
-    ),
-    ("Unable to locate package|has no installation candidate", "look at the package's name"),
-    ("No space left on device", "free some disk space or memory"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """An image that is there now. `seconds` is what it took, 0 when it was there before."""
+    """An image that is there now. `seconds` is what it took, 0 when it was there before.
+
+    `left_out` are suites (updates, security) that the mirror could not serve.
+    """
 
     name: str
     arch: str
     digest: str
     cached: bool
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What a build is doing. `done` ends what began with the same image and step.
-
-    `lasting` steps are known to take their time: they are worth a line when they begin.
-    """
-
-    image: str
-    arch: str
-    step: str
-    done: bool = False
-    seconds: float = 0.0
-    lasting: bool = False
-
-
-Report = Callable[[Progress], None]
-SandboxFactory = Callable[[IO[bytes], Sequence[int]], AbstractContextManager[Runner]]
-
-
-class BuildError(VctError):
-    """A step of a recipe failed. The hint has the tail of its output and the log's place."""
-
-    def __init__(self, recipe: Recipe, arch: str, step: Step, code: int, log: Path) -> None:
-        place = str(recipe.source)
-        if step.key in recipe.places:
-            place += f":{recipe.places[step.key].line}: {step.key}"
-        words = step.title or process.render_command(step.argv[:2])
-        tail = _tail(log)
-        super().__init__(
-            f"{place}: {recipe.name} for {arch}: {words}: failed with exit code {code}",
-            hint="\n".join([*tail, *_advice(tail), f"the whole log: {log}"]),
-        )
-        self.recipe, self.arch, self.step, self.log = recipe.name, arch, words, log
-
-    def details(self) -> dict[str, object]:
-        return {
-            "recipe": self.recipe,
-            "arch": self.arch,
-            "step": self.step,
-            "log": str(self.log),
-        }
-
-
-def _tail(log: Path) -> list[str]:
-    """The last lines of what the step said, without those that started it."""
-    lines = log.read_text(errors="replace").splitlines()
-    said = [line for line in lines if line.strip() and not line.startswith("$ ")]
-    return [f"| {line}" for line in said[-TAIL_LINES:]]
-
-
-def _advice(tail: Sequence[str]) -> list[str]:
-    text = "\n".join(tail)
-    return [words for pattern, words in ADVICE if re.search(pattern, text)][:1]
-
-
-# --- apply ---------------------------------------------------------------------------------------
+    left_out: tuple[str, ...] = ()
 
 
 def build(
     recipes: Sequence[Recipe],
     *,
-    arch: str,
     images: Path,
     progress: Report,
     mirror: str = "",
+    locks: Mapping[tuple[str, str], Locked] | None = None,
     no_cache: bool = False,
+    refresh: bool = False,
+    jobs: int = 0,
     sandbox: SandboxFactory | None = None,
 ) -> list[BuildResult]:
-    """Make the images of these recipes (parents first) be in the store. Needs root.
+    """Make the images of these recipes (parents first) be in the store. As build_wanted."""
+    return build_wanted(
+        wanted_images(recipes, mirror, locks),
+        images=images,
+        progress=progress,
+        no_cache=no_cache,
+        refresh=refresh,
+        jobs=jobs,
+        sandbox=sandbox,
+    )
 
-    Raises BuildError for a failing step, HostError for what this host lacks, RefusedError for a
-    store directory that is not ours. Another build in this store is waited for.
+
+def build_wanted(
+    wanted: Sequence[Wanted],
+    *,
+    images: Path,
+    progress: Report,
+    no_cache: bool = False,
+    refresh: bool = False,
+    jobs: int = 0,
+    sandbox: SandboxFactory | None = None,
+) -> list[BuildResult]:
+    """Make these images (parents first) be in the store, `jobs` at a time (0: one per CPU).
+
+    `refresh` fetches the mirror's lists anew. Needs root. Raises BuildError for a failing step,
+    HostError for what this host lacks, RefusedError for a store directory that is not ours. What
+    another vct makes is waited for.
     """
-    wanted = wanted_images(recipes, arch, mirror)
-    plan = plan_build(wanted, seen_images(images, wanted), no_cache=no_cache)
+    plan = plan_build(wanted, observe(images, wanted, refresh=refresh), no_cache=no_cache)
     if all(planned.action == "cached" for planned in plan):
-        return [_result(planned, 0.0) for planned in plan]
+        return [_result(planned, 0.0, images) for planned in plan]
 
     def waiting(words: str) -> None:
-        progress(Progress(image=recipes[-1].name, arch=arch, step=words, lasting=True))
+        last = wanted[-1]
+        progress(Progress(image=last.name, arch=last.arch, step=words, lasting=True, note=True))
 
+    jobs = min(jobs or os.cpu_count() or 1, len(wanted))
     with _told_disk_errors(images):
         store.prepare(images)
-    with _told_disk_errors(images), store.lock(images, waiting) as descriptor:
-        store.clear_stale(images)
-        plan = plan_build(wanted, seen_images(images, wanted), no_cache=no_cache)
-        return [
-            _apply(planned, images, progress, sandbox or _sandbox, descriptor) for planned in plan
-        ]
+        if no_cache:
+            with store.lock(images, waiting):
+                _forget(wanted, images)
+        with store.lock_for_build(images, waiting) as descriptor:
+            site = Site(
+                images=images,
+                report=progress,
+                sandbox=sandbox or _sandbox,
+                tmpfs_mib=_tmpfs_mib(jobs),
+                lock=descriptor,
+                lists_since=time.time() if refresh else 0.0,
+            )
+            return _build_all(wanted, site, jobs, no_cache=no_cache)
+
+
+def _forget(wanted: Sequence[Wanted], images: Path) -> None:
+    cache.drop_layers(images, [layer.key for want in wanted for layer in reversed(want.layers)])
+
+
+def _build_all(
+    wanted: Sequence[Wanted], site: Site, jobs: int, *, no_cache: bool
+) -> list[BuildResult]:
+    by_digest = {want.digest: want for want in wanted}
+
+    def work(digest: str) -> BuildResult:
+        with _told_disk_errors(site.images):
+            return _apply(by_digest[digest], site, no_cache=no_cache)
+
+    needs = {
+        digest: want.parent if want.parent in by_digest else None
+        for digest, want in by_digest.items()
+    }
+    results, failures = run_in_order(needs, work, jobs=jobs, stop=site.stop)
+    if failures:
+        raise _told_together(wanted, results, failures)
+    return [results[want.digest] for want in wanted]
+
+
+def _told_together(
+    wanted: Sequence[Wanted], results: dict[str, BuildResult], failures: dict[str, VctError]
+) -> VctError:
+    """The first failure, with what else failed and what was not begun because of it."""
+    first, *others = failures.values()
+    words = [f"failed too: {error.message}" for error in others]
+    words += [
+        f"not built, as what it starts from failed: {want.name} for {want.arch}"
+        for want in wanted
+        if want.digest not in results and want.digest not in failures
+    ]
+    first.hint = "\n".join([*first.hint.splitlines(), *words])
+    return first
 
 
 @contextmanager
@@ -169,132 +167,101 @@ def _sandbox(log: IO[bytes], inherit: Sequence[int]) -> AbstractContextManager[R
     return Sandbox(log, inherit=inherit)
 
 
-def _result(planned: Planned, seconds: float) -> BuildResult:
+def _result(planned: Planned, seconds: float, images: Path) -> BuildResult:
     return BuildResult(
-        name=planned.wanted.recipe.name,
+        name=planned.wanted.name,
         arch=planned.wanted.arch,
         digest=planned.wanted.digest,
         cached=planned.action != "build",
         seconds=round(seconds, 2),
+        left_out=record.left_out(store.read_image(images, planned.wanted.digest)),
     )
 
 
-def _apply(
-    planned: Planned, images: Path, progress: Report, sandbox: SandboxFactory, lock: int
-) -> BuildResult:
-    want = planned.wanted
-    started = time.monotonic()
-    if planned.action == "build":
-        _check_host(want, images)
-        places = Places(job=Path(tempfile.mkdtemp(prefix=want.recipe.name, dir=images / "tmp")))
-        try:
-            _make(want, images, places, progress, sandbox, lock)
-            _finish(want, places, time.monotonic() - started)
-            store.publish(images, places.finished, want.digest)
-        finally:
-            store.remove_tree(places.job)
-    if planned.action != "cached":
-        store.point(images, want.recipe.name, want.arch, want.digest)
-    return _result(planned, time.monotonic() - started if planned.action == "build" else 0.0)
+# --- one image -----------------------------------------------------------------------------------
+
+
+def _apply(want: Wanted, site: Site, *, no_cache: bool) -> BuildResult:
+    """Make one image be there. Who else makes it, or makes its parent again, is waited for."""
+    images, started = site.images, time.monotonic()
+    event = Progress(image=want.name, arch=want.arch, step="")
+
+    def waiting(words: str) -> None:
+        site.report(Progress(image=want.name, arch=want.arch, step=words, lasting=True, note=True))
+
+    with ExitStack() as stack:
+        own = stack.enter_context(store.lock_one(images, want.digest, waiting, pause=site.pause))
+        seen = observe(images, [want], refresh=site.lists_since > 0)
+        [planned] = plan_build([want], seen, no_cache=no_cache)
+        fresh = bool(seen.stale.get(want.digest)) and not no_cache
+        if fresh and _is_as_before(want, seen.images[want.digest], site, waiting):
+            planned = replace(planned, action="name")
+        if planned.action == "build":
+            if want.parent:
+                stack.enter_context(
+                    store.lock_one(images, want.parent, waiting, shared=True, pause=site.pause)
+                )
+            _check_host(want, images)
+            site.report(event)
+            _build(want, site, own, fresh=fresh)
+        if planned.action != "cached":
+            store.point(images, want.name, want.arch, want.digest)
+    seconds = time.monotonic() - started if planned.action == "build" else 0.0
+    site.report(Progress(image=want.name, arch=want.arch, step="", done=True, seconds=seconds))
+    return _result(planned, seconds, images)
+
+
+def _is_as_before(
+    want: Wanted, image: store.Image, site: Site, note: Callable[[str], None]
+) -> bool:
+    """Ask the mirror for what was left out; if that is still so, the image stays as it is."""
+    places = Places(job=site.images / "tmp" / f"look-{want.digest}")
+    remove_tree(places.job)
+    places.job.mkdir(mode=0o700)
+    try:
+        supplies = supplies_of(want, site, places, note, want.layers)
+    finally:
+        remove_tree(places.job)
+    return supplies is None or record.looked_again(image, supplies.snapshot)
+
+
+def _build(want: Wanted, site: Site, own: int, *, fresh: bool) -> None:
+    places = Places(job=site.images / "tmp" / want.digest)
+    remove_tree(places.job)  # a killed build's: we hold the lock
+    places.job.mkdir(mode=0o700)
+    try:
+        make(want, site, places, (site.lock, own), fresh=fresh)
+        store.check_unused(site.images, want.digest)
+        store.publish(site.images, places.finished, want.digest)
+    finally:
+        remove_tree(places.job)
 
 
 def _check_host(want: Wanted, images: Path) -> None:
     """Refuse early what cannot go well."""
     if want.recipe.bootstrap is not None:
-        if process.find("mmdebstrap") is None:
-            raise HostError(
-                f"mmdebstrap is not installed, {want.recipe.name} is made with it",
-                hint="run: vct doctor --fix",
-            )
+        _check_program("mmdebstrap", want.name)
         apt.check_keyrings(want.sources)
+    if want.recipe.output == store.SQUASHFS:
+        _check_program("mksquashfs", want.name)
     store.check_unused(images, want.digest)
 
 
-def _make(
-    want: Wanted,
-    images: Path,
-    places: Places,
-    progress: Report,
-    sandbox: SandboxFactory,
-    lock: int,
-) -> None:
-    """Run all steps; the result is in `places.finished`, on the disk but not yet synced."""
-    recipe = want.recipe
-    _write_job(want, places)
-    tmpfs_mib = _tmpfs_mib()
-    if recipe.bootstrap is not None:
-        steps = bootstrap_steps(recipe, want.arch, want.sources, places, tmpfs_mib)
-    else:
-        parent = store.read_image(images, want.manifest["from"]["digest"])
-        steps = layer_steps(recipe, parent.root, places, tmpfs_mib)
-    log_file = images / "logs" / f"{recipe.name}.{want.arch}.log"
-    with log_file.open("wb") as log, sandbox(log, (lock,)) as runner:
-        for step in steps:
-            code = _run_step(step, want, runner, progress)
-            if code != 0:
-                log.flush()
-                raise BuildError(recipe, want.arch, step, code, log_file)
+def _check_program(program: str, image: str) -> None:
+    if process.find(program) is None:
+        raise HostError(
+            f"{program} is not installed, {image} is made with it", hint="run: vct doctor --fix"
+        )
 
 
-def _run_step(step: Step, want: Wanted, runner: Runner, progress: Report) -> int:
-    """Run one step and return its exit code; steps with a title are reported."""
-    event = Progress(image=want.recipe.name, arch=want.arch, step=step.title, lasting=step.network)
-    started = time.monotonic()
-    if step.title:
-        progress(event)
-    code = runner.run(step.argv, env=ENVIRONMENT | dict(step.env), network=step.network)
-    if step.title and code == 0:
-        progress(replace(event, done=True, seconds=time.monotonic() - started))
-    return code
+def _tmpfs_mib(jobs: int) -> int:
+    """How large a tmpfs each of `jobs` builds may have; 0 where memory is short.
 
-
-def _write_job(want: Wanted, places: Places) -> None:
-    """The build's small files: archives and configurations that the steps name."""
-    recipe = want.recipe
-    places.work.mkdir()
-    places.finished.mkdir(mode=0o755)
-    acquire = apt.host_acquire_options()
-    root = None if recipe.bootstrap is not None else places.root
-    places.apt_conf.write_text(render_apt_conf(want.arch, acquire, root))
-    places.dpkg_conf.write_text(render_dpkg_conf(recipe))
-    places.policy.write_text(POLICY)
-    if recipe.files is not None:
-        places.files.write_bytes(inputs.tar(recipe.files))
-
-
-def _finish(want: Wanted, places: Places, seconds: float) -> None:
-    """Write manifest and record beside the root and wait until all of it is on the disk."""
-    root = places.finished / "root"
-    record = {
-        "built": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "size_mib": _size_mib(root),
-        "packages": _packages(root),
-    }
-    (places.finished / "manifest.json").write_text(inputs.render(want.manifest))
-    (places.finished / "record.json").write_text(json.dumps(record, indent=1) + "\n")
-    process.run(["sync", "-f", str(places.finished)])
-
-
-def _size_mib(root: Path) -> float:
-    kib = process.run(["du", "-sk", str(root)]).stdout.split()[0]
-    return round(int(kib) / 1024, 1)
-
-
-def _packages(root: Path) -> list[str]:
-    """`name=version` of what dpkg says is installed in a root; none where there is no dpkg."""
-    database = root / "var/lib/dpkg"
-    if not (database / "status").is_file():
-        return []
-    form = "-f=${Package}=${Version}\n"
-    return process.run(["dpkg-query", f"--admindir={database}", "-W", form]).stdout.split()
-
-
-def _tmpfs_mib() -> int:
-    """How large a tmpfs to build in; 0 where memory is short. It saves a third of the time."""
+    It saves a third of the time. What other builds use already is not available any more.
+    """
     available = 0
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) // 1024
-    size = int(available * TMPFS_SHARE)
+    size = int(available * TMPFS_SHARE / jobs)
     return size if size >= TMPFS_LEAST_MIB else 0

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vct.build.apt import AptSource
-from vct.model.recipe import Recipe
+from vct.build.apt import AptSource, checks_dates
+from vct.build.wheel import wheel_files
+from vct.model.recipe import HOOKS, Recipe, Run
 
 Manifest = dict[str, Any]
 
 # Raised when the same inputs would give another image, because a builder step changed.
-BUILDER_VERSION = 2
+BUILDER_VERSION = 4
 EPOCH = 1_735_689_600  # 2025-01-01: the date of all that has no better one (SOURCE_DATE_EPOCH)
 
 
@@ -33,29 +34,53 @@ def manifest(
     parent: str | None,
     sources: Sequence[AptSource],
     tools: Mapping[str, str],
+    lock: str = "",
 ) -> Manifest:
-    """All inputs of an image. `parent` is the parent's digest, `sources` is for a bootstrap."""
+    """All inputs of an image. `parent` is the parent's digest, `sources` is for a bootstrap.
+
+    `lock` is the digest of the packages that it is pinned to; empty for the newest.
+    """
     made: Manifest = {
         "builder": BUILDER_VERSION,
         "name": recipe.name,
         "kind": recipe.kind,
+        "version": recipe.version,
         "arch": arch,
         "packages": list(recipe.packages),
         "exclude": list(recipe.exclude),
-        "files": tree(recipe.files) if recipe.files else {},
-        "run": list(recipe.run),
+        "files": (tree(recipe.files) if recipe.files else {}) | _wheels(recipe),
+        "run": [render_run(run) for run in recipe.run],
         "output": recipe.output,
     }
+    if recipe.output == "squashfs":
+        made["compression"] = recipe.compression
+    if lock:
+        made["lock"] = lock
+    return made | _beginning(recipe, parent, sources, tools)
+
+
+def _beginning(
+    recipe: Recipe, parent: str | None, sources: Sequence[AptSource], tools: Mapping[str, str]
+) -> Manifest:
+    """What an image starts from."""
     if recipe.bootstrap is not None:
-        made["bootstrap"] = {
+        bootstrap: Manifest = {
             "suite": recipe.bootstrap.suite,
             "variant": recipe.bootstrap.variant,
             "sources": [source.public for source in sources],
         }
-        made["tools"] = dict(tools)
-    else:
-        made["from"] = {"name": recipe.parent, "digest": parent}
-    return made
+        if not checks_dates(recipe.bootstrap):
+            bootstrap["dates"] = "not checked"
+        return {"bootstrap": bootstrap, "tools": dict(tools)}
+    if recipe.fetch is not None:
+        fetch = recipe.fetch
+        return {"fetch": {"sha256": fetch.sha256, "format": fetch.format, "strip": fetch.strip}}
+    return {"from": {"name": recipe.parent, "digest": parent}}
+
+
+def render_run(run: Run) -> str | dict[str, Any]:
+    """A command as a manifest has it: its text, and what is special about it."""
+    return {"command": run.text, "network": True} if run.network else run.text
 
 
 def render(inputs: Manifest) -> str:
@@ -74,7 +99,8 @@ def digest(inputs: Manifest) -> str:
 def tree(directory: Path) -> dict[str, str]:
     """Path to mode and content of every file and link below a directory, owners left out.
 
-    Modes are those that git keeps: 0755 for what its owner may execute, else 0644.
+    Modes are those that git keeps: 0755 for what its owner may execute, else 0644. The directory
+    `hooks` at the top is left out: it holds what runs while the image is built.
     """
     found = {}
     for path, name in _walk(directory):
@@ -86,11 +112,28 @@ def tree(directory: Path) -> dict[str, str]:
     return found
 
 
-def tar(directory: Path) -> bytes:
-    """The same tree as an archive to unpack in the new root: owner root, one date, sorted."""
+def _wheels(recipe: Recipe) -> dict[str, str]:
+    files = wheel_files() if recipe.wheels else {}
+    return {name: f"0644 {hashlib.sha256(text).hexdigest()}" for name, text in files.items()}
+
+
+def tar_of(recipe: Recipe) -> bytes:
+    """A recipe's tree and wheels as an archive to unpack in the new root."""
+    return tar(recipe.files, wheel_files() if recipe.wheels else {})
+
+
+def tar(directory: Path | None, more: Mapping[str, bytes] | None = None) -> bytes:
+    """The same tree as an archive to unpack in the new root: owner root, one date, sorted.
+
+    `more` are plain files beside it, by their path.
+    """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as writer:
-        for path, name in _walk(directory):
+        for name, content in (more or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.mtime, entry.mode, entry.size = EPOCH, 0o644, len(content)
+            writer.addfile(entry, io.BytesIO(content))
+        for path, name in _walk(directory) if directory else ():
             entry = tarfile.TarInfo(name)
             entry.mtime = EPOCH
             if path.is_symlink():
@@ -109,8 +152,9 @@ def tar(directory: Path) -> bytes:
 
 def _walk(directory: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(directory.rglob("*")):
-        if path.is_symlink() or path.is_file():
-            yield path, path.relative_to(directory).as_posix()
+        name = path.relative_to(directory)
+        if (path.is_symlink() or path.is_file()) and name.parts[0] != HOOKS:
+            yield path, name.as_posix()
 
 
 def _mode(path: Path) -> int:

@@ -26,6 +26,8 @@ class Runner(Protocol):
 
     def run(self, argv: Sequence[str], *, env: Mapping[str, str], network: bool = True) -> int: ...
 
+    def stop(self) -> None: ...
+
 
 class Sandbox:
     """Runs programs in the build's namespaces; their output goes to `log`. A context manager."""
@@ -75,6 +77,14 @@ class Sandbox:
             self._close()  # ends it
             running.wait()
             raise
+
+    def stop(self) -> None:
+        """End all that runs in it; may be called by another thread. The sandbox is of no use then.
+
+        What is running, and all that is run later, fails.
+        """
+        if self._holder is not None and self._holder.stdin is not None:
+            self._holder.stdin.close()
 
     def _entry(self) -> list[str]:
         assert self._holder is not None  # noqa: S101 - used outside of its `with`

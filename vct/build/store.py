@@ -1,12 +1,15 @@
 """The image store: finished images by the digest of their inputs, and the names that point to them.
 
     <images>/.vct-images                 the mark: this directory is ours
-             lock                        held while a build or a removal works here
+             lock                        held by builds together, by a removal alone
+             locks/<digest>              held while this image or layer is made
              names/<name>.<arch>         link to ../store/<digest>, replaced at one stroke
              store/<digest>/root/        the image's root file system, never changed once it is here
+                           /root.squashfs  or this one, as the recipe says
                            /manifest.json  its inputs; their sha256 is the directory's name
                            /record.json    what came out: size, time, packages
-             tmp/                        builds under way; whoever holds the lock may clear it
+             cache/                      layers and downloaded packages (vct.build.cache)
+             tmp/                        builds under way; cleared by who holds the lock alone
              logs/<name>.<arch>.log      the last build's output
 
 Nothing half-built is ever below `store/`: images are renamed into it when they are on the disk.
@@ -14,23 +17,25 @@ Nothing half-built is ever below `store/`: images are renamed into it when they 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vct.drivers import process
+from vct.build import cache, locks
+from vct.build.trees import remove_tree
+from vct.build.usage import check_unused as check_unused
+from vct.build.usage import mounted_by as mounted_by
 from vct.errors import RefusedError, UsageError, VctError
 from vct.paths import IMAGES_MARK
 
 MARK_TEXT = "This directory is vct's image store. See: vct image list\n"
-DIGEST = re.compile(r"[0-9a-f]{64}")
+DIRECTORY, SQUASHFS = "directory", "squashfs"
+ARTEFACTS = {DIRECTORY: "root", SQUASHFS: "root.squashfs"}
 
 
 class NoImageError(VctError):
@@ -39,20 +44,36 @@ class NoImageError(VctError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A finished image. `digest` is the sha256 of its manifest, `root` its file system.
+    """A finished image. `digest` is the sha256 of its manifest, `path` its file system: a
+    directory, or a squashfs file, as `format` says.
 
-    `built` is the time in UTC (ISO 8601), `packages` are `name=version`, of all layers.
+    `built` is the time in UTC (ISO 8601), `packages` are `name=version`, of all layers. `made`
+    names this making of it: made again from the same inputs it has another one. `layers` are the
+    keys of its layers, by label.
     """
 
     name: str
     arch: str
     digest: str
-    root: Path
+    format: str
+    path: Path
     size_mib: float
     built: str
+    made: str
     seconds: float
     packages: tuple[str, ...]
+    layers: dict[str, str]
     manifest: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        """The root file system's directory. Raises RefusedError for an image that has none."""
+        if self.format != DIRECTORY:
+            raise RefusedError(
+                f"image {self.name} for {self.arch} is a {self.format}, a directory is needed",
+                hint="write output: {format: directory} in its recipe and build it again",
+            )
+        return self.path
 
 
 def find_image(images: Path, name: str, arch: str) -> Image:
@@ -74,7 +95,8 @@ def read_image(images: Path, digest: str) -> Image:
     """
     directory = images / "store" / digest
     text = (directory / "manifest.json").read_bytes()
-    if hashlib.sha256(text).hexdigest() != digest or not (directory / "root").is_dir():
+    kind = _format(directory)
+    if hashlib.sha256(text).hexdigest() != digest or kind is None:
         raise _damaged(directory)
     try:
         inputs = json.loads(text)
@@ -83,15 +105,30 @@ def read_image(images: Path, digest: str) -> Image:
             name=inputs["name"],
             arch=inputs["arch"],
             digest=digest,
-            root=directory / "root",
+            format=kind,
+            path=directory / ARTEFACTS[kind],
             size_mib=record["size_mib"],
             built=record["built"],
+            made=record.get("made", record["built"]),
             seconds=record["seconds"],
             packages=tuple(record["packages"]),
+            layers=dict(record.get("layers", {})),
             manifest=inputs,
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError):
         raise _damaged(directory) from None
+
+
+def _format(directory: Path) -> str | None:
+    """The format of what is in an image's directory; None when there is nothing."""
+    if (directory / ARTEFACTS[DIRECTORY]).is_dir():
+        return DIRECTORY
+    return SQUASHFS if (directory / ARTEFACTS[SQUASHFS]).is_file() else None
+
+
+def artefact(directory: Path) -> Path:
+    """The file system in an image's directory, which has one."""
+    return directory / ARTEFACTS[_format(directory) or DIRECTORY]
 
 
 def _damaged(directory: Path) -> VctError:
@@ -135,51 +172,68 @@ def prepare(images: Path) -> None:
         )
     images.mkdir(parents=True, exist_ok=True)
     (images / IMAGES_MARK).write_text(MARK_TEXT)
-    for name in ("names", "store", "tmp", "logs"):
+    for name in ("names", "store", "tmp", "logs", "locks"):
         (images / name).mkdir(exist_ok=True)
+    cache.prepare(images)
     (images / "tmp").chmod(0o700)
 
 
 @contextmanager
 def lock(images: Path, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold the store's lock; `waiting` is told who has it when it is taken. Yields its descriptor.
+    """Hold the store's lock alone: no build is under way. Yields its descriptor.
 
-    A build's sandbox inherits the descriptor, so the lock outlives a killed vct until everything
-    that it started is gone too.
+    `waiting` is told who has it when it is taken. What killed builds left is cleared.
     """
-    descriptor = os.open(images / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
-            waiting(f"another build (process {holder}) works in {images}: waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    words = f"another vct ({{}}) works in {images}: waiting for it"
+    with locks.held(images / "lock", waiting, words) as descriptor:
+        clear_stale(images)
         yield descriptor
-    finally:
-        os.close(descriptor)
+
+
+@contextmanager
+def lock_for_build(images: Path, waiting: Callable[[str], None]) -> Iterator[int]:
+    """Hold the store's lock together with other builds, so that nothing is removed meanwhile.
+
+    Yields its descriptor: a build's sandbox inherits it, so the lock outlives a killed vct until
+    everything that it started is gone too. Who comes first clears what killed builds left.
+    """
+    with locks.tried(images / "lock") as alone:
+        if alone:
+            clear_stale(images)
+    words = f"another vct ({{}}) removes images in {images}: waiting for it"
+    with locks.held(images / "lock", waiting, words, shared=True) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def lock_one(
+    images: Path,
+    digest: str,
+    waiting: Callable[[str], None],
+    *,
+    shared: bool = False,
+    pause: Callable[[], None] = locks.pause,
+) -> Iterator[int]:
+    """Hold the lock of one image or layer: alone to make it, together to use it as a parent."""
+    words = f"another build ({{}}) makes {digest[:12]}: waiting for it"
+    file = images / "locks" / digest
+    with locks.held(file, waiting, words, shared=shared, pause=pause) as descriptor:
+        yield descriptor
 
 
 def clear_stale(images: Path) -> list[str]:
-    """Remove what killed builds left in tmp/; to be called with the lock held. Returns names."""
+    """Remove what killed builds left in tmp/; to be called with the lock held alone."""
     stale = sorted((images / "tmp").iterdir())
     for path in stale:
         remove_tree(path)
     return [path.name for path in stale]
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a directory of ours. Never goes into another file system that is mounted below it."""
-    process.run(["rm", "-rf", "--one-file-system", "--", str(path)])
-
-
 def publish(images: Path, finished: Path, digest: str) -> None:
     """Move a finished image directory to its final name; it must be on the disk by now."""
     place = images / "store" / digest
     if place.exists():  # built again on request, or damaged
-        old = images / "tmp" / f"replaced-{digest[:12]}"
+        old = finished.with_name(f"{finished.name}-replaced")
         place.rename(old)
         finished.rename(place)
         remove_tree(old)
@@ -190,8 +244,7 @@ def publish(images: Path, finished: Path, digest: str) -> None:
 def point(images: Path, name: str, arch: str, digest: str) -> None:
     """Let a name stand for an image, at one stroke."""
     link = images / "names" / f"{name}.{arch}"
-    new = images / "tmp" / f"name-{name}.{arch}"
-    new.unlink(missing_ok=True)
+    new = images / "tmp" / f"name-{name}.{arch}.{uuid.uuid4().hex}"
     new.symlink_to(Path("..") / "store" / digest)
     new.rename(link)
 
@@ -203,51 +256,3 @@ def remove(images: Path, image: Image) -> None:
     doomed = images / "tmp" / f"removed-{image.digest[:12]}"
     (images / "store" / image.digest).rename(doomed)
     remove_tree(doomed)
-
-
-# --- use -----------------------------------------------------------------------------------------
-
-
-def check_unused(images: Path, digest: str) -> None:
-    """Raises RefusedError when some process has a file system mounted from this image."""
-    users = mounted_by(images / "store" / digest)
-    if users:
-        raise RefusedError(
-            f"image {digest[:12]} is in use by running containers (process {users[0]})",
-            hint="stop them first: vct cleanup",
-        )
-
-
-def mounted_by(path: Path, proc: Path = Path("/proc")) -> list[int]:
-    """One process of each mount namespace that has a mount from below `path`.
-
-    Containers' mounts are in namespaces of their own, so the host's mount table is not enough.
-    """
-    seen: set[int] = set()
-    users = []
-    needle = str(path)
-    for entry in sorted(proc.iterdir()):
-        if not entry.name.isdigit():
-            continue
-        try:
-            namespace = (entry / "ns" / "mnt").stat().st_ino
-            if namespace in seen:
-                continue
-            seen.add(namespace)
-            if needle in (entry / "mountinfo").read_text(errors="replace"):
-                users.append(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return users
-
-
-def used_by(testbeds: Path, digest: str) -> list[str]:
-    """`testbed/node` of the nodes whose LXC configuration names this image, running or not."""
-    found = []
-    for config in sorted(testbeds.glob("*/nodes/*/config")):
-        try:
-            if f"/store/{digest}/" in config.read_text(errors="replace"):
-                found.append(f"{config.parts[-4]}/{config.parts[-2]}")
-        except (FileNotFoundError, PermissionError):
-            continue
-    return found

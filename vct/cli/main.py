@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
 import signal
 import sys
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from vct import __version__
-from vct.cli.options import Group, global_options
+from vct.cli.lazy import Entry, LazyGroup
+from vct.cli.options import global_options
 from vct.cli.session import Session
 from vct.errors import InterruptedByUser, VctError, system_error
-
-
-class Entry(NamedTuple):
-    """A command: the module that has it, loaded when it is called, and its line in `--help`."""
-
-    module: str
-    help: str
-
 
 COMMANDS: dict[str, Entry] = {
     "doctor": Entry("vct.cli.doctor", "Check this host; --fix repairs what can be repaired."),
     "install": Entry("vct.cli.doctor", "Install what vct needs on this host."),
-    "build": Entry("vct.cli.image", "Build images from recipes."),
+    "build": Entry("vct.cli.build", "Build images from recipes."),
     "init": Entry("vct.cli.testbed", "Bring a testbed to what its file says."),
     "status": Entry("vct.cli.testbed", "Show what runs."),
     "demo": Entry("vct.cli.testbed", "Ping every neighbour over its link and show the result."),
@@ -47,35 +38,9 @@ COMMANDS: dict[str, Entry] = {
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class LazyGroup(Group):
-    """Loads a command's module when the command is called, not to list it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = getattr(importlib.import_module(entry.module), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - a fault in the table
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [
-            CompletionItem(name, help=entry.help)
-            for name, entry in COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
-
-
 @click.group(
     cls=LazyGroup,
+    table=COMMANDS,
     name="vct",
     params=global_options(),
     context_settings={"help_option_names": ["-h", "--help"]},

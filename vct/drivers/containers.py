@@ -1,44 +1,30 @@
-"""Nodes as LXC containers: configuration files, started by lxc-start, observed by python3-lxc.
+"""Nodes as LXC containers: their configuration files, and how they differ from what is wanted.
 
-python3-lxc reads states and parsed configurations; it neither starts containers nor sets root file
-systems (it would put this process into the container's control group, and can lose the root). A
-configuration that lost its root file system is never started.
+How a container is verified, started and stopped is in vct.drivers.guest.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import lxc
-
 from vct import names
-from vct.drivers import netns
+from vct.drivers import guest, netns
 from vct.drivers.container_config import (
-    INIT,
     cgroup_of,
     ending_group,
+    layers_of,
     parse_config,
     render_config,
-    root_in,
-    root_of,
-    uses_cgroup2,
 )
-from vct.drivers.disk_image import loop_device, ready_disk
 from vct.drivers.files import node_directories
-from vct.drivers.process import CommandError, run
+from vct.drivers.guest import LIVE_STATES, Guest, hierarchies, remove_groups
+from vct.drivers.layers import Layers
+from vct.drivers.lxc_config import uses_cgroup2
 from vct.drivers.textfiles import read, write
-from vct.drivers.waiting import wait_for
-from vct.errors import RefusedError, VctError
-from vct.paths import LXC_LOCKS, TestbedPaths
+from vct.paths import TestbedPaths
 from vct.plan.things import Container
-
-START_SCRIPT = Path(__file__).with_name("start-node.sh")
-CGROUPS = Path("/sys/fs/cgroup")
-HALT_DEADLINE_S = 10
-LIVE_STATES = frozenset({"RUNNING", "FROZEN", "STARTING", "STOPPING", "ABORTING", "FREEZING"})
 
 
 class ContainerDriver:
@@ -79,24 +65,20 @@ class ContainerDriver:
         )
 
     def _at_home(self, thing: Container, pid: int) -> bool:
-        try:
-            inode = Path(f"/proc/{pid}/ns/net").stat().st_ino
-        except OSError:  # ended meanwhile
-            return False
-        return bool(thing.namespace) and inode == netns.namespace_inode(thing.namespace)
+        here = netns.inode_of(pid)
+        return bool(here and thing.namespace) and here == netns.namespace_inode(thing.namespace)
 
     def state(self, node: str) -> tuple[str, int]:
         """LXC's word for a node's state, and its init's pid in our numbering (or -1)."""
-        container = lxc.Container(node, str(self._paths.nodes))
-        return str(container.state), int(container.init_pid)
+        return guest.state_of(self._paths.nodes, node)
 
     def claim(self, thing: Container) -> None:
         pass  # inside the testbed's directory, which carries our mark
 
     def create(self, thing: Container) -> None:
-        if self._disk_in_use(thing.node):  # a start that outlived the vct that asked for it
-            self.stop(thing.node, kill=True)
-        self._discard_remains(thing.node)
+        if guest.disk_in_use(self._guest(thing.node)):
+            self.stop(thing.node, kill=True)  # a start that outlived the vct that asked for it
+        guest.discard_remains(self._guest(thing.node))
         paths = self._paths.node(thing.node)
         choose_boot(paths.node_config / "inittab", thing.boot)
         write(paths.config, self._render(thing), mode=0o640)
@@ -114,91 +96,30 @@ class ContainerDriver:
         paths = self._paths.node(thing.node)
         for file in (paths.config, paths.console_log, paths.monitor_log):
             file.unlink(missing_ok=True)
-        self._discard_remains(thing.node)
+        guest.discard_remains(self._guest(thing.node))
         discard_parents(self._paths)
 
     # --- start and stop --------------------------------------------------------------------------
 
     def start(self, thing: Container) -> None:
         """Start from the configuration on disk. Raises RefusedError if that lost its root."""
-        node = self._paths.node(thing.node)
-        self.verify(thing)
-        node.monitor_log.unlink(missing_ok=True)
-        ready_disk(node.disk_image)
-        command = [
-            "unshare",
-            "--mount",
-            "--propagation=slave",
-            "sh",
-            str(START_SCRIPT),
-            str(node.disk_image),
-            str(node.disk),
-            str(self._paths.nodes),
-            thing.node,
-            root_of(thing, self._paths),
-            INIT,
-        ]
-        try:
-            run(command, timeout_s=60)
-        except CommandError as error:
-            words = read(node.monitor_log).strip().splitlines()[-3:]
-            raise VctError(
-                f"node {thing.node} did not start: {'; '.join(words) or error.message}",
-                hint=f"LXC's log: {node.monitor_log}\n{error.hint}",
-            ) from error
-
-    def verify(self, thing: Container) -> None:
-        """Raise RefusedError unless file and liblxc agree on the root file system of `thing`."""
-        config = self._paths.node(thing.node).config
-        root = root_of(thing, self._paths)
-        text = read(config)
-        container = lxc.Container(thing.node, str(self._paths.nodes))
-        keys = set(container.get_keys() or ())
-        # liblxc gives the path back without its type.
-        parsed = container.get_config_item("lxc.rootfs.path") if "lxc.rootfs.path" in keys else ""
-        if text != self._render(thing) or f"overlay:{parsed}" != root:
-            raise RefusedError(
-                f"node {thing.node} was not started: its configuration is not what vct wrote "
-                f"(root file system: {root_in(text) or 'none'})",
-                hint=f"the file: {config}\nwrite it again: vct init",
-            )
-        if (
-            not (Path(thing.root) / INIT.lstrip("/")).is_symlink()
-            and not (Path(thing.root) / INIT.lstrip("/")).exists()
-        ):
-            raise RefusedError(
-                f"node {thing.node} was not started: {thing.root} is not a vct image",
-                hint="build it again: vct build",
-            )
+        guest.start(self._guest(thing.node, layers_of(thing, self._paths)), self._render(thing))
 
     def stop(self, node: str, *, kill: bool = False) -> None:
         """Halt a node, or kill it after a deadline; returns when its disk is released."""
-        where = [f"--lxcpath={self._paths.nodes}", f"--name={node}"]
+        guest.stop(self._guest(node), kill=kill)
 
-        def stopped() -> bool:
-            state, _ = self.state(node)
-            if state in LIVE_STATES:
-                # Later rounds are for a start that was under way and has come alive meanwhile.
-                run(["lxc-stop", *where, *how], check=False, timeout_s=HALT_DEADLINE_S + 20)
-                how[:] = ["--kill"]
-            return state == "STOPPED" and not self._disk_in_use(node)
-
-        halts = not kill and self.state(node)[0] == "RUNNING"
-        how = [f"--timeout={HALT_DEADLINE_S}"] if halts else ["--kill"]
-        wait_for(
-            stopped,
-            what=f"node {node} to stop",
-            hint=f"see: lxc-info -P {self._paths.nodes} -n {node}",
+    def _guest(self, node: str, layers: Layers | None = None) -> Guest:
+        """A node as a container. To stop it, its disk is all that matters of its layers."""
+        place = self._paths.node(node).root
+        return Guest(
+            called=f"node {node}",
+            name=node,
+            lxc_path=self._paths.nodes,
+            layers=layers or Layers(image=place, place=place),
+            group=cgroup_of(self._paths.name, node),
+            again="vct init",
         )
-
-    def _disk_in_use(self, node: str) -> bool:
-        return bool(loop_device(self._paths.node(node).disk_image))
-
-    def _discard_remains(self, node: str) -> None:
-        """Remove what a killed monitor leaves: control groups, LXC's lock file."""
-        for hierarchy in hierarchies():
-            remove_groups(hierarchy / cgroup_of(self._paths.name, node))
-        locks_of(self._paths).joinpath(f".{node}").unlink(missing_ok=True)
 
     def _render(self, thing: Container) -> str:
         if thing.arch not in ("amd64", "i386"):
@@ -207,18 +128,13 @@ class ContainerDriver:
 
 
 def locks_of(paths: TestbedPaths) -> Path:
-    """Where LXC keeps a lock file for each container that it was ever asked about."""
-    return LXC_LOCKS / str(paths.nodes).lstrip("/")
+    """Where LXC keeps a lock file for each node that it was ever asked about."""
+    return guest.locks_below(paths.nodes)
 
 
 def discard_parents(paths: TestbedPaths) -> None:
     """Remove the directories around removed nodes that no other node uses."""
-    group = Path(cgroup_of(paths.name, ""))
-    for hierarchy in hierarchies():
-        remove_empty(hierarchy / group, hierarchy)
-        with suppress(OSError):  # another node's monitor is ending in it
-            remove_groups(hierarchy / ending_group(paths.name))
-    remove_empty(locks_of(paths), LXC_LOCKS)
+    guest.discard_parents(cgroup_of(paths.name, ""), ending_group(paths.name), paths.nodes)
 
 
 def discard_all_remains(paths: TestbedPaths) -> None:
@@ -234,17 +150,7 @@ def discard_all_remains(paths: TestbedPaths) -> None:
 
 def attach_command(paths: TestbedPaths, node: str, command: list[str]) -> list[str]:
     """The argv that runs a command inside a running node."""
-    return [
-        "lxc-attach",
-        f"--lxcpath={paths.nodes}",
-        f"--name={node}",
-        "--clear-env",
-        "--set-var=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "--set-var=HOME=/root",
-        f"--set-var=TERM={os.environ.get('TERM', 'dumb')}",
-        "--",
-        *command,
-    ]
+    return guest.attach_command(paths.nodes, node, command)
 
 
 def choose_boot(link: Path, boot: str) -> None:
@@ -253,30 +159,3 @@ def choose_boot(link: Path, boot: str) -> None:
     if not (link.is_symlink() and str(link.readlink()) == target):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-
-
-def hierarchies(root: Path = CGROUPS) -> list[Path]:
-    """The roots of all control group hierarchies, on v1, v2 and hybrid hosts."""
-    if uses_cgroup2(root):
-        return [root]
-    return [path for path in root.glob("*/") if path.is_dir() and not path.is_symlink()]
-
-
-def remove_groups(group: Path) -> None:
-    """Remove a control group and those below it; raises OSError when processes are in one."""
-    if group.is_dir():
-        for below in sorted(group.rglob("*/"), reverse=True):
-            below.rmdir()
-        group.rmdir()
-
-
-def remove_empty(directory: Path, top: Path) -> None:
-    """Remove a directory and its parents below `top`, as far as they are empty."""
-    while directory != top:
-        try:
-            directory.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:  # in use: not empty (files), busy (control groups)
-            return
-        directory = directory.parent

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from vct import names
+from vct.drivers import netns
 from vct.drivers.netns import inside_command
 from vct.drivers.network import Network
 from vct.drivers.process import run
@@ -40,9 +42,13 @@ class DhcpDriver:
         self._names = self._directory / "names"
 
     def observe(self) -> list[Dhcp]:
-        if not self._pid() or self._network.fabric not in self._network.snapshot:
+        pid = self._pid()
+        if not pid:
             return []
-        return [parse_dhcp(read(self._config), read(self._leases), read(self._names))]
+        seen = parse_dhcp(read(self._config), read(self._leases), read(self._names))
+        here = netns.namespace_inode(self._network.fabric)
+        # One in a fabric that lost its name serves nobody: it is seen as one with other addresses.
+        return [seen if netns.inode_of(pid) == here else replace(seen, first="", last="")]
 
     def claim(self, thing: Dhcp) -> None:
         pass  # inside the testbed's own namespace and directory
@@ -134,20 +140,20 @@ def render_names(hosts: tuple[DhcpHost, ...]) -> str:
 
 
 def parse_dhcp(config: str, leases: str, known: str) -> Dhcp:
-    """The thing that these three files were rendered from."""
+    """The thing that these three files were rendered from; one that nobody wants if they were
+    not."""
     options = dict(line.split("=", 1) for line in config.splitlines() if "=" in line)
     first, last, *_ = (options.get("dhcp-range", "") + ",,").split(",")
-    on_links = [line.split()[0] for line in known.splitlines()][1::2]
-    fixed = [line.split(",") for line in leases.splitlines()]
-    return Dhcp(
-        interface=options.get("interface", ""),
-        first=first,
-        last=last,
-        hosts=tuple(
-            DhcpHost(mac=mac, address=address, name=name, link_address=link)
-            for (mac, address, name), link in zip(fixed, on_links, strict=False)
-        ),
+    on_links = [line.partition(" ")[0] for line in known.splitlines()][1::2]
+    fixed = [(line + ",,").split(",")[:3] for line in leases.splitlines()]
+    hosts = tuple(
+        DhcpHost(mac=mac, address=address, name=name, link_address=link)
+        for (mac, address, name), link in zip(fixed, on_links, strict=False)
     )
+    if (render_leases(hosts), render_names(hosts)) != (leases, known):
+        first = last = ""
+    interface = options.get("interface", names.LOCAL_BRIDGE)
+    return Dhcp(interface=interface, first=first, last=last, hosts=hosts)
 
 
 def find_resolver(candidates: tuple[Path, ...] = RESOLVERS) -> Path | None:

@@ -20,6 +20,7 @@ MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-O", "^has_journal", "-E", "lazy_itable
 # Documentation/filesystems/ext4/super.rst of Linux: offset and size of fields
 SUPERBLOCK = 1024
 BLOCKS, BLOCK_SIZE, STATE, BLOCKS_HIGH = (0x4, 4), (0x18, 4), (0x3A, 2), (0x150, 4)
+MAGIC, EXT_MAGIC = (0x38, 2), 0xEF53
 CLEAN = 1
 
 
@@ -39,6 +40,8 @@ def resize_disk(image: Path, size_mib: int) -> None:
     Raises RefusedError if it would have to shrink while it is in use, or holds too much.
     """
     size = size_mib * MIB
+    if filesystem_bytes(image) > image.stat().st_size:
+        raise _damaged(image, "it is shorter than its file system")
     if filesystem_bytes(image) > size:
         if loop_device(image):
             raise RefusedError(
@@ -60,28 +63,44 @@ def ready_disk(image: Path) -> None:
 
 def check(image: Path, *, always: bool = False) -> None:
     """Repair an image that was not unmounted cleanly. Raises VctError if that needs a person."""
-    if not always and _field(image, STATE) == CLEAN:
+    if filesystem_bytes(image) > image.stat().st_size:
+        raise _damaged(image, "it is shorter than its file system")
+    if not always and filesystem_bytes(image) and _field(image, STATE) == CLEAN:
         return
     done = run(["e2fsck", "-fp" if always else "-p", str(image)], check=False)
     if done.code > 1:  # 1: repaired (e2fsck(8))
-        raise VctError(
-            f"the disk image {image} is damaged: {done.stdout.strip()}",
-            hint=f"repair it: e2fsck {image}\nor start over: vct node remove, vct init",
-        )
+        raise _damaged(image, done.stdout.strip() or done.stderr.strip())
+
+
+def _damaged(image: Path, words: str) -> VctError:
+    return VctError(
+        f"the disk image {image} is damaged: {words}",
+        hint=f"repair it: e2fsck {image}\n"
+        f"or start over: vct node remove {image.parent.name}; vct init",
+    )
 
 
 def filesystem_bytes(image: Path) -> int:
     """How large the file system in an image is; 0 if there is none."""
+    if _field(image, MAGIC) != EXT_MAGIC:
+        return 0
     blocks = _field(image, BLOCKS) + (_field(image, BLOCKS_HIGH) << 32)
     return blocks * (1024 << _field(image, BLOCK_SIZE))
 
 
 def loop_device(image: Path) -> str:
     """The loop device that an image is attached to, empty if it is not in use."""
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        if read(file).strip() == str(image):
-            return f"/dev/{file.parent.parent.name}"
-    return ""
+    return next((device for device, file in _attached() if file == str(image)), "")
+
+
+def loop_devices(directory: Path) -> list[str]:
+    """The loop devices that files below a directory are attached to."""
+    return [device for device, file in _attached() if file.startswith(f"{directory}/")]
+
+
+def _attached() -> list[tuple[str, str]]:
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [(f"/dev/{file.parent.parent.name}", read(file).strip()) for file in files]
 
 
 def _shrink(image: Path, size_mib: int) -> None:

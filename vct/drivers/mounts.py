@@ -1,13 +1,14 @@
 """A stopped node's file system, mounted on the host for a look inside or a change from outside.
 
-Two mounts per node, under the testbed's run-time directory: its disk image by a loop device, and
-the overlay of image and writable layer as the node sees it.
+Under the testbed's run-time directory: its disk image by a loop device, the image too if that is a
+file, and the overlay of image and writable layer as the node sees it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from vct.drivers.layers import Layers
 from vct.drivers.process import CommandError, run
 from vct.drivers.textfiles import read
 from vct.errors import RefusedError
@@ -41,11 +42,15 @@ class OfflineMountDriver:
         place, disk = self.place(thing.node), self._paths.mounts / thing.node / "disk"
         for directory in (place, disk):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layers = Layers(image=Path(thing.root), place=disk.parent)
+        if layers.packed:
+            layers.lower.mkdir(mode=0o700, exist_ok=True)
+            run(["mount", "-t", "squashfs", "-o", "loop,ro", thing.root, str(layers.lower)])
         run(["mount", "-o", "loop,noatime", str(node.disk_image), str(disk)])
         for directory in (disk / "delta", disk / "work"):
             directory.mkdir(exist_ok=True)
-        layers = f"lowerdir={thing.root},upperdir={disk}/delta,workdir={disk}/work"
-        run(["mount", "-t", "overlay", "-o", layers, f"vct-{thing.node}", str(place)])
+        options = f"lowerdir={layers.lower},upperdir={disk}/delta,workdir={disk}/work"
+        run(["mount", "-t", "overlay", "-o", options, f"vct-{thing.node}", str(place)])
 
     def change(self, was: OfflineMount, thing: OfflineMount) -> None:
         raise AssertionError("a mount is made and unmade, not changed")
@@ -60,7 +65,8 @@ class OfflineMountDriver:
                     f"the mount of node {thing.node} is in use: {error.message}",
                     hint=f"leave {self.place(thing.node)} (see: fuser -vm {place}), then try again",
                 ) from None
-        for directory in (self.place(thing.node), self._paths.mounts / thing.node / "disk"):
+        for name in ("root", "lower", "disk"):
+            directory = self._paths.mounts / thing.node / name
             if directory.exists():
                 directory.rmdir()
 

@@ -116,6 +116,14 @@ def namespace_inode(name: str) -> int:
         return 0
 
 
+def inode_of(pid: int) -> int:
+    """What identifies the network namespace of a process; 0 if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
 def share_directory() -> None:
     """Make /run/netns a shared mount, as `ip netns add` does, unless it is a mount.
 

@@ -48,6 +48,10 @@ PROGRAMS = (
     Program("unshare", "util-linux", "nodes cannot be started in their own mount namespace"),
     Program("nsenter", "util-linux", "nodes cannot be looked into"),
     Program("losetup", "mount", "disk images of nodes cannot be mounted"),
+    Program("mksquashfs", "squashfs-tools", "images cannot be made or exported as squashfs"),
+    Program("unsquashfs", "squashfs-tools", "squashfs images cannot be imported"),
+    Program("zstd", "zstd", "images cannot be exported to or imported from tar.zst"),
+    Program("xz", "xz-utils", "images for LXC and Incus cannot be exported or published"),
 )
 
 APT_OPTIONS = (

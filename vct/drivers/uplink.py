@@ -17,7 +17,7 @@ from pyroute2.iproute.linux import IPRoute
 from vct import names
 from vct.drivers import hostwide
 from vct.drivers.netns import inside_command
-from vct.drivers.network import HOST, Network
+from vct.drivers.network import HOST, Interface, Network
 from vct.drivers.process import CommandError, run
 from vct.errors import RefusedError
 from vct.plan.things import Uplink
@@ -39,8 +39,7 @@ class UplinkDriver:
 
     def observe(self) -> list[Uplink]:
         network = self._network
-        found = network.host_interface(self._interface)
-        near = found if found is not None and found.alias == network.mark else None
+        near = self._own_interface()
         far = network.snapshot.get(network.fabric, {}).get(FABRIC_INTERFACE)
         here, there = self._has_table(HOST), far is not None and self._has_table(network.fabric)
         if near is None and far is None and not here:
@@ -88,15 +87,22 @@ class UplinkDriver:
         self._host.want_forwarding()
 
     def change(self, was: Uplink, thing: Uplink) -> None:
+        self.claim(thing)  # parts of it may be gone, and others' in their place
         self.create(thing)
 
     def delete(self, thing: Uplink) -> None:
-        self._network.delete_interface(HOST, thing.interface)
+        if self._own_interface():
+            self._network.delete_interface(HOST, thing.interface)
         # Still there when a crash came before the other end was moved to the host.
         self._network.delete_interface(self._network.fabric, FABRIC_INTERFACE)
         if self._has_table(HOST):
             self._nft(HOST, f"delete table ip {self._table}")
         self._host.release()
+
+    def _own_interface(self) -> Interface | None:
+        """The host's end, if it is there and ours."""
+        found = self._network.host_interface(self._interface)
+        return found if found is not None and found.alias == self._network.mark else None
 
     def _load(self, namespace: str, source: str, way_out: str) -> None:
         rules = render_nat(self._table, self._network.mark, source=source, way_out=way_out)
@@ -118,13 +124,14 @@ class UplinkDriver:
             raise
 
 
-def taken_networks() -> list[IPv4Network]:
-    """Networks that the host has routes to, but for the default route."""
+def taken_networks(testbed: str) -> list[IPv4Network]:
+    """Networks that the host has routes to, but for the default route and the testbed's own."""
     with IPRoute() as netlink:
+        own = netlink.link_lookup(ifname=names.uplink_interface(testbed))
         routes = [
             f"{route.get('dst')}/{route['dst_len']}"
             for route in netlink.get_routes(family=AF_INET)
-            if route["dst_len"] > 0
+            if route["dst_len"] > 0 and route.get("oif") not in own
         ]
     return [IPv4Network(route, strict=False) for route in routes]
 

@@ -1,63 +1,117 @@
 """Recipes: what a user writes to say how an image is made (DESIGN section 9), as values.
 
-A recipe file is `<image>.yaml`. Its text becomes a frozen Recipe here; every fault in it is an
-InputError with file, line, column, key and what would be right. Which recipe starts from which,
-and what is built, is `vct.build`'s business.
+A recipe file is `<image>.yaml`. Its text becomes a frozen Recipe for one architecture here, with
+its parameters filled in; every fault in it is an InputError with file, line, column, key and what
+would be right. Which recipe starts from which, and what is built, is `vct.build`'s business.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from typing import Any
 
 from vct.errors import InputError
+from vct.model.parameters import check_all_set, filled, parameters_of
 from vct.model.problems import Place, render_path
-from vct.model.units import WrongValue, shorten
+from vct.model.recipe_written import (
+    ARCHITECTURES,
+    FETCHED,
+    FORMATS,
+    KINDS,
+    WrittenFetch,
+    WrittenPackages,
+    WrittenRecipe,
+    WrittenRun,
+)
 from vct.model.validate import suggestion, validated
 from vct.model.yamltext import Tree, kind_of, parse_tree, read_text
 
-ARCHITECTURES = ("amd64", "i386")
-KINDS = ("base", "node")
-LATER_KINDS = ("controller", "sliver-template", "vct-container")
-LATER_FORMATS = ("tar.zst", "squashfs", "lxc", "incus")
-NAME_MAX = 63
+__all__ = [
+    "ARCHITECTURES",
+    "FORMATS",
+    "KINDS",
+    "Bootstrap",
+    "Fetch",
+    "Recipe",
+    "Run",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_schema",
+]
+
 EXAMPLE = "begin with:\nname: node-mine\nkind: node\nfrom: node-debian\npackages: [tinc]"
+HOOKS = "hooks"  # the directory in images/<name>/ that holds hooks, and is not copied in
+BEGINNINGS = ("from", "bootstrap", "fetch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """A root file system made from nothing. `mirror` is `host` (the host's own) or a URL."""
+    """A root file system made from nothing. `mirror` is `host`, `archive` or a URL.
+
+    `keyring` is a file's path or name, "" for the suite's usual one; `check_dates` None is the
+    suite's usual way.
+    """
 
     suite: str
     variant: str
     mirror: str
     components: tuple[str, ...]
+    keyring: str = ""
+    check_dates: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """A root file system from a URL: an archive (`strip` leading path parts go), or a squashfs.
+
+    `size_max_mib` is what it may have unpacked.
+    """
+
+    url: str
+    sha256: str
+    format: str
+    strip: int
+    size_max_mib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A piece of shell text for the new root. `key` is the recipe's key: `run[0]`, `hooks[1]`."""
+
+    text: str
+    key: str
+    network: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How one image is made. Exactly one of `parent` and `bootstrap` is set.
+    """How one image is made for `arch`. One of `parent`, `bootstrap` and `fetch` is set.
 
     `exclude` are dpkg path patterns that packages of this and of later layers do not install;
-    `files` is a directory whose tree is copied in; `run` are pieces of shell text for the new root.
-    `places` says where in `source` each key stands: `run[0]`.
+    `files` is a directory whose tree is copied in; `wheels` (vct's own) go to usr/share/vct/wheels;
+    `run` has the commands, then the hooks.
+    `parameters` are the values that were used. `places` says where in `source` a key stands.
     """
 
     name: str
     kind: str
+    version: str = "1"
+    arch: str
     architectures: tuple[str, ...]
+    parameters: Mapping[str, str]
     parent: str | None
     bootstrap: Bootstrap | None
+    fetch: Fetch | None
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     files: Path | None
-    run: tuple[str, ...]
+    wheels: tuple[str, ...] = ()
+    run: tuple[Run, ...]
     output: str
+    compression: int
     source: Path
     places: Mapping[str, Place]
 
@@ -69,143 +123,25 @@ class Recipe:
         )
 
 
-# --- what may be written -------------------------------------------------------------------------
-
-
-def _matching(pattern: str, noun: str, hint: str, most: int = 255) -> AfterValidator:
-    compiled = re.compile(pattern)
-
-    def checked(text: str) -> str:
-        if not compiled.fullmatch(text) or len(text) > most:
-            raise WrongValue(f"{shorten(text)!r} is not {noun}", hint=hint)
-        return text
-
-    return AfterValidator(checked)
-
-
-def _one_of(known: tuple[str, ...], later: tuple[str, ...], noun: str) -> AfterValidator:
-    """One of `known`; `later` are words of the format that this version has no work for."""
-
-    def checked(text: str) -> str:
-        if text in later:
-            words = " or ".join(known)
-            raise WrongValue(f"{noun} {text} cannot be made yet", hint=f"this version has {words}")
-        if text not in known:
-            raise WrongValue(f"unknown {noun} {shorten(text)!r}", hint=suggestion(text, known))
-        return text
-
-    return AfterValidator(checked)
-
-
-def _unique(noun: str) -> AfterValidator:
-    def checked(values: list[str]) -> list[str]:
-        for index, value in enumerate(values):
-            if value in values[:index]:
-                raise WrongValue(f"has the {noun} {shorten(value)} twice", hint="keep one of them")
-        return values
-
-    return AfterValidator(checked)
-
-
-def _below(text: str) -> str:
-    path = Path(text)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in text:
-        raise WrongValue(
-            f"{shorten(text)!r} is not a path below the directory that holds recipes/",
-            hint="write such as images/node-debian",
-        )
-    return text
-
-
-def _written(text: str) -> str:
-    if not text.strip():
-        raise WrongValue("is empty", hint="write a shell command, or remove the line")
-    return text
-
-
-Name = Annotated[
-    str,
-    _matching(
-        r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*",
-        "an image name",
-        "use lower-case letters, digits and single dashes, a letter first",
-        NAME_MAX,
-    ),
-]
-Package = Annotated[
-    str,
-    _matching(  # Debian policy 5.6.7 and 5.6.12
-        r"[a-z0-9][a-z0-9+.-]+(?:=[0-9][A-Za-z0-9.+:~-]*)?",
-        "a Debian package",
-        "write its name, or name=version",
-    ),
-]
-Pattern = Annotated[
-    str,
-    _matching(
-        r"/[^\s\"'\\]+",
-        "a path pattern",
-        "write an absolute path as in dpkg's path-exclude, such as /usr/share/man/*",
-    ),
-]
-Suite = Annotated[
-    str, _matching(r"[a-z][a-z0-9.-]*", "a suite", "write a release's code name, such as bookworm")
-]
-Mirror = Annotated[
-    str,
-    _matching(
-        r"host|https?://[^\s\[\]]+",
-        "a mirror",
-        "write host for the one that this host's apt uses, or a URL",
-    ),
-]
-Component = Annotated[str, _matching(r"[a-z][a-z-]*", "a component", "write such as main")]
-
-
-class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _WrittenBootstrap(_Written):
-    suite: Suite = Field(examples=["bookworm"])
-    variant: Literal["minbase", "apt", "essential", "important", "standard"] = "minbase"
-    mirror: Mirror = "host"
-    components: Annotated[list[Component], Field(min_length=1, examples=["[main]"])] = ["main"]
-
-
-class _WrittenOutput(_Written):
-    format: Annotated[str, _one_of(("directory",), LATER_FORMATS, "format")] = "directory"
-
-
-class _WrittenRecipe(_Written):
-    name: Name = Field(examples=["node-mine"])
-    kind: Annotated[str, _one_of(KINDS, LATER_KINDS, "kind")] = Field(examples=["node"])
-    architectures: Annotated[
-        list[Annotated[str, _one_of(ARCHITECTURES, (), "architecture")]],
-        _unique("architecture"),
-        Field(min_length=1, examples=["[amd64, i386]"]),
-    ] = list(ARCHITECTURES)
-    bootstrap: _WrittenBootstrap | None = None
-    packages: Annotated[list[Package], _unique("package")] = []
-    exclude: list[Pattern] = []
-    files: Annotated[str, AfterValidator(_below)] | None = None
-    run: list[Annotated[str, AfterValidator(_written)]] = []
-    output: _WrittenOutput = _WrittenOutput()
-
-
-# `from` cannot be written as a name in Python
-_WithFrom: Any = create_model("_WithFrom", __base__=_WrittenRecipe, **{"from": (Name | None, None)})  # type: ignore[call-overload]
-
-
 # --- reading -------------------------------------------------------------------------------------
 
 
-def load_recipe(file: Path) -> Recipe:
-    """The recipe in a file. Raises InputError for anything that is wrong with it."""
-    return parse_recipe(read_text(file), file)
+def load_recipe(
+    file: Path, arch: str = ARCHITECTURES[0], parameters: Mapping[str, str] | None = None
+) -> Recipe:
+    """The recipe in a file. Raises InputError for anything that is wrong with it.
+
+    `parameters` go before the recipe's own values; those that it does not have are left aside.
+    """
+    return parse_recipe(read_text(file), file, arch, parameters)
 
 
-def parse_recipe(text: str, file: Path) -> Recipe:
+def parse_recipe(
+    text: str,
+    file: Path,
+    arch: str = ARCHITECTURES[0],
+    parameters: Mapping[str, str] | None = None,
+) -> Recipe:
     """As load_recipe, from text. `file` gives the recipe its name and is what messages call it;
     the tree of `files` is looked up below the directory that holds the recipe's directory."""
     tree = parse_tree(text, str(file))
@@ -214,36 +150,184 @@ def parse_recipe(text: str, file: Path) -> Recipe:
         if tree is not None and tree.value is not None:
             problem = f"must be a mapping, not {kind_of(tree.value)}"
         raise InputError(problem, file=str(file), line=1, column=1, hint=EXAMPLE)
-    written = validated(_WithFrom, tree.value, tree, str(file))
-    recipe = _resolve(written, getattr(written, "from"), tree, file)
-    for check in CHECKS:
-        check(recipe)
-    return recipe
+    check_all_set(tree, parameters or {}, str(file))
+    values = parameters_of(tree, parameters or {})
+    value = filled(tree, (), values | {"arch": arch}, str(file))
+    written = validated(WrittenRecipe, value, tree, str(file))
+    return _Reading(written, tree, file, arch, values).recipe()
 
 
-def _resolve(written: _WrittenRecipe, parent: str | None, tree: Tree, file: Path) -> Recipe:
-    bootstrap = written.bootstrap
-    return Recipe(
-        name=written.name,
-        kind=written.kind,
-        architectures=tuple(written.architectures),
-        parent=parent,
-        bootstrap=None
-        if bootstrap is None
-        else Bootstrap(
-            suite=bootstrap.suite,
-            variant=bootstrap.variant,
-            mirror=bootstrap.mirror,
-            components=tuple(bootstrap.components),
-        ),
-        packages=tuple(written.packages),
-        exclude=tuple(written.exclude),
-        files=file.parent.parent / written.files if written.files else None,
-        run=tuple(written.run),
-        output=written.output.format,
-        source=file,
-        places=dict(_places(tree, ())),
-    )
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of recipe files."""
+    schema: dict[str, Any] = WrittenRecipe.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "vct recipe",
+        "description": "How an image is made. Text may hold ${name} for a parameter.",
+        "oneOf": [{"required": [key]} for key in BEGINNINGS],
+    }
+
+
+# --- meaning -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One recipe on its way from what is written to what it means."""
+
+    written: Any
+    tree: Tree
+    file: Path
+    arch: str
+    parameters: Mapping[str, str]
+
+    def recipe(self) -> Recipe:
+        written = self.written
+        self.check_fetch(written.fetch, written.architectures)
+        found = Recipe(
+            name=written.name,
+            kind=written.kind,
+            version=written.version,
+            arch=self.arch,
+            architectures=tuple(written.architectures),
+            parameters=self.parameters,
+            parent=getattr(written, "from"),
+            bootstrap=self.bootstrap(),
+            fetch=self.fetch(),
+            packages=tuple(self.packages()),
+            exclude=tuple(written.exclude),
+            files=self.file.parent.parent / written.files if written.files else None,
+            wheels=tuple(written.wheels),
+            run=(*self.commands(), *self.hooks()),
+            output=written.output.format,
+            compression=written.output.compression,
+            source=self.file,
+            places=dict(_places(self.tree, ())),
+        )
+        for check in CHECKS:
+            check(found)
+        return found
+
+    def error(self, path: tuple[str | int, ...], problem: str, hint: str = "") -> InputError:
+        place = self.tree.find(path).place
+        return InputError(
+            problem,
+            file=str(self.file),
+            line=place.line,
+            column=place.column,
+            key=render_path(path),
+            hint=hint,
+        )
+
+    def bootstrap(self) -> Bootstrap | None:
+        written = self.written.bootstrap
+        return written and Bootstrap(
+            suite=written.suite,
+            variant=written.variant,
+            mirror=written.mirror,
+            components=tuple(written.components),
+            keyring=written.keyring or "",
+            check_dates=written.check_dates,
+        )
+
+    def check_fetch(self, written: WrittenFetch | None, architectures: list[str]) -> None:
+        if written is None:
+            return
+        if isinstance(written.url, str):
+            if written.sha256 is None:
+                raise self.error(("fetch",), "sha256 is missing", "write what sha256sum prints")
+        elif written.sha256 is not None:
+            raise self.error(("fetch", "sha256"), "each url has its own", "remove this one")
+        for arch in architectures:
+            if isinstance(written.url, dict) and arch not in written.url:
+                raise self.error(
+                    ("fetch", "url"), f"there is none for {arch}", "add it, or narrow architectures"
+                )
+
+    def fetch(self) -> Fetch | None:
+        written = self.written.fetch
+        if written is None:
+            return None
+        one = written.url if isinstance(written.url, str) else written.url.get(self.arch)
+        if one is None:  # not for this architecture: told by whoever asks for it
+            one = next(iter(written.url.values()))
+        url, sha256 = (one, written.sha256) if isinstance(one, str) else (one.url, one.sha256)
+        kind = written.format or _guessed(url)
+        if not kind:
+            raise self.error(
+                ("fetch", "url"),
+                "its name does not say what it is",
+                f"write format: {' | '.join(FETCHED)}",
+            )
+        return Fetch(
+            url=url,
+            sha256=sha256,
+            format=kind,
+            strip=written.strip,
+            size_max_mib=written.size_max,
+        )
+
+    def packages(self) -> Iterator[str]:
+        """The packages for this architecture, sets unfolded, each once."""
+        written = self.written.packages
+        parts: list[tuple[tuple[str, ...], list[str]]] = [((), written)]
+        if isinstance(written, WrittenPackages):
+            parts = [(("all",), written.all), ((self.arch,), getattr(written, self.arch))]
+        seen: set[str] = set()
+        for part, listed in parts:
+            for index, item in enumerate(listed):
+                for package in self.unfolded(item, ("packages", *part, index), ()):
+                    if package not in seen:
+                        seen.add(package)
+                        yield package
+
+    def unfolded(
+        self, item: str, path: tuple[str | int, ...], above: tuple[str, ...]
+    ) -> Iterator[str]:
+        kind, _, name = item.partition(":")
+        if kind != "set":
+            yield item
+            return
+        sets = self.written.package_sets
+        if name not in sets:
+            known = suggestion(name, list(sets)) if sets else "declare it below package_sets:"
+            raise self.error(path, f"there is no package set {name}", known)
+        if name in above:
+            chain = " → ".join((*above, name))
+            raise self.error(path, f"package sets hold each other: {chain}", "break the circle")
+        for index, inner in enumerate(sets[name]):
+            inside = ("package_sets", name, index)
+            yield from self.unfolded(inner, inside, (*above, name))
+
+    def commands(self) -> Iterator[Run]:
+        for index, item in enumerate(self.written.run):
+            key = f"run[{index}]"
+            if isinstance(item, WrittenRun):
+                yield Run(text=item.command, key=key, network=item.network)
+            else:
+                yield Run(text=item, key=key)
+
+    def hooks(self) -> Iterator[Run]:
+        """Hooks are files of shell text in images/<name>/hooks: run as commands, after them."""
+        directory = self.file.parent.parent / "images" / self.written.name / HOOKS
+        for index, name in enumerate(self.written.hooks):
+            path = directory / name
+            if not path.is_file():
+                raise self.error(("hooks", index), f"there is no file {path}", "add it")
+            text = read_text(path)
+            if text.startswith("#!") and not re.match(r"#! ?/bin/sh\b", text):
+                raise self.error(
+                    ("hooks", index), f"{path} is not for /bin/sh", "hooks are shell text"
+                )
+            yield Run(text=text, key=f"hooks[{index}]")
+
+
+def _guessed(url: str) -> str:
+    name = url.partition("?")[0].partition("#")[0]
+    ends = {".tgz": "tar.gz", ".txz": "tar.xz", ".tzst": "tar.zst", ".sqfs": "squashfs"}
+    ends |= {f".{kind}": kind for kind in FETCHED}
+    return next((kind for end, kind in ends.items() if name.endswith(end)), "")
 
 
 def _places(tree: Tree, path: tuple[str | int, ...]) -> list[tuple[str, Place]]:
@@ -270,14 +354,15 @@ def _check_beginning(recipe: Recipe) -> None:
         raise recipe.error(
             "from", "a recipe cannot start from itself", hint="name another, such as base-debian"
         )
-    if recipe.parent is None and recipe.bootstrap is None:
+    found = [key for key in BEGINNINGS if key in recipe.places]
+    if not found:
         raise recipe.error(
             "",
-            "neither from nor bootstrap is there",
+            "none of from, bootstrap and fetch is there",
             hint="write from: base-debian, or bootstrap: {suite: bookworm}",
         )
-    if recipe.parent is not None and recipe.bootstrap is not None:
-        raise recipe.error("bootstrap", "from is there too", hint="keep one of the two")
+    if len(found) > 1:
+        raise recipe.error(found[1], f"{found[0]} is there too", hint="keep one of the two")
 
 
 def _check_files(recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ KINDS: dict[str, type[Path | str | float | int]] = {
     "ready_timeout_s": float,
     "jobs": int,
 }
+PLACE = re.compile(r"/[A-Za-z0-9/._+@-]*")
+PLACE_LENGTH = 80  # nftables' comments, interfaces' aliases and sockets' names hold it
 NOUNS = {Path: "path", str: "word", float: "number", int: "whole number"}
 
 
@@ -89,7 +92,20 @@ def _with(settings: Settings, name: str, value: object, source: str) -> Settings
         raise UsageError(f"{source}: {name}: {value!r} is not a {NOUNS[kind]}") from None
     if isinstance(converted, Path) and not converted.is_absolute():
         raise UsageError(f"{source}: {name}: {value} must be an absolute path")
+    if isinstance(converted, Path):
+        _check_place(converted, f"{source}: {name}")
     if isinstance(converted, int | float) and not 0 <= converted < math.inf:
         raise UsageError(f"{source}: {name}: {value} must be zero or more")
     changes: dict[str, Any] = {name: converted}
     return replace(settings, **changes)
+
+
+def _check_place(place: Path, source: str) -> None:
+    """LXC, the kernel's overlay, nftables and DHCP all get these paths: no character may mean
+    something to one of them, and there must be room for what comes below."""
+    if not PLACE.fullmatch(str(place)) or len(str(place)) > PLACE_LENGTH:
+        raise UsageError(
+            f"{source}: {place} cannot be used: only letters, digits and / . _ + @ - may be in it, "
+            f"at most {PLACE_LENGTH}",
+            hint="choose another directory, or make a bind mount of it with a plain name",
+        )

@@ -20,6 +20,14 @@ from vct.model.yamltext import Tree, kind_of
 
 M = TypeVar("M", bound=BaseModel)
 KEY = "[key]"  # how pydantic says that a mapping's key is wrong, not its value
+# Tags of what may be written in two ways; pydantic puts them into an error's path.
+MAPPING, OTHER = "<mapping>", "<other>"
+
+_TRUTH = ("must be true or false", "write true or false")
+_WHOLE = ("must be a whole number", "write it in digits")
+SCALARS = dict.fromkeys(("bool_type", "bool_parsing"), _TRUTH) | dict.fromkeys(
+    ("int_type", "int_parsing", "int_from_float"), _WHOLE
+)
 
 
 def validated(model: type[M], value: object, tree: Tree, source: str) -> M:
@@ -38,7 +46,8 @@ def suggestion(word: str, known: Collection[str]) -> str:
 
 
 def _problem(model: type[BaseModel], tree: Tree, error: ErrorDetails) -> Problem:
-    path, message, hint = error["loc"], error["msg"], ""
+    path = tuple(step for step in error["loc"] if step not in (MAPPING, OTHER))
+    message, hint = error["msg"], ""
     at_key = path[-1:] == (KEY,) or error["type"] == "extra_forbidden"
     if path[-1:] == (KEY,):
         path = path[:-1]
@@ -63,8 +72,11 @@ def _problem(model: type[BaseModel], tree: Tree, error: ErrorDetails) -> Problem
         case "list_type":
             message = f"must be a list, not {kind_of(value)}"
             hint = "write [one, two], or a line with a dash for each"
-        case "too_short" | "too_long":
-            message, hint = _wrong_length(context), _example(model, path)
+        case "too_short" | "too_long" | "greater_than_equal" | "less_than_equal":
+            message, hint = _out_of_range(value, context)
+            hint = hint or _example(model, path)
+        case kind if kind in SCALARS:
+            message, hint = SCALARS[kind]
         case "float_type" | "finite_number":
             message = f"{shorten(tree.find(path).raw or kind_of(value))} is not a number"
             hint = "write it in digits, such as 41.389"
@@ -77,9 +89,17 @@ def _not_text(found: Tree, value: object) -> tuple[str, str]:
     if value is None:
         return "has no value", "write one, or remove the key"
     if found.raw is None:
-        return f"must be text, not {kind_of(value)}", ""
+        return f"must be text, not {kind_of(value)}", "write text, in quotes if need be"
     raw = shorten(found.raw)
     return f"{raw} is {kind_of(value)} to YAML, not text", f'write "{raw}"'
+
+
+def _out_of_range(value: object, context: dict[str, Any]) -> tuple[str, str]:
+    if "ge" in context:
+        return f"{value} is too little", f"at least {context['ge']}"
+    if "le" in context:
+        return f"{value} is too much", f"at most {context['le']}"
+    return _wrong_length(context), ""
 
 
 def _wrong_length(context: dict[str, Any]) -> str:

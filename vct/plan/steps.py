@@ -22,7 +22,6 @@ from vct.plan.things import (
     Wire,
 )
 
-
 _Place = tuple[type[Thing], str]
 
 
@@ -92,7 +91,9 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
     """The steps from `seen` to `wanted`: deletes in unmaking order, then changes and creates in
     making order, deletes of users' data last. Every step carries its reason."""
     want = {(type(thing), thing.key): thing for thing in wanted}
-    have = _without_bared(want, {(type(thing), thing.key): thing for thing in seen})
+    found = {(type(thing), thing.key): thing for thing in seen}
+    have = _without_bared(want, found)
+    bared = [_bared(thing, have.get(place)) for place, thing in found.items()]
     deletes = _mark_implied(thing for place, thing in have.items() if place not in want)
     makes = [
         Step(action=Action.CREATE, thing=thing, reason="missing")
@@ -104,7 +105,8 @@ def diff(wanted: Iterable[Thing], seen: Iterable[Thing]) -> Plan:
         for place, thing in want.items()
         if (old := have.get(place)) is not None and (different := thing.differences(old))
     ]
-    return Plan(tuple(sorted(deletes + makes + changes, key=_order)))
+    taken = [step for step in bared if step is not None]
+    return Plan(tuple(sorted(deletes + taken + makes + changes, key=_order)))
 
 
 def _without_bared(
@@ -122,12 +124,23 @@ def _without_bared(
         match thing:
             case Shaping(link=link) if link in bared:
                 continue
-            case Relay(links=links):
+            case Relay(links=links) if place in want:
                 kept = tuple(carried for carried in links if carried.link not in bared)
                 left[place] = replace(thing, links=kept)
             case _:
                 left[place] = thing
     return left
+
+
+def _bared(thing: Thing, left: Thing | None) -> Step | None:
+    """What happens to a thing when the interfaces under it go. Nobody has to do this; who takes
+    back the change of the link takes it back last."""
+    reason = "goes with its link's interfaces"
+    if left is None:
+        return Step(action=Action.DELETE, thing=thing, reason=reason, implied=True)
+    if left != thing:
+        return Step(action=Action.CHANGE, thing=left, was=thing, reason=reason, implied=True)
+    return None
 
 
 def _mark_implied(things: Iterable[Thing]) -> list[Step]:
@@ -162,7 +175,7 @@ def _mark_implied(things: Iterable[Thing]) -> list[Step]:
 
 def _order(step: Step) -> tuple[int, int, str]:
     rank = KINDS.index(step.kind)
-    if step.action is not Action.DELETE:
+    if step.action is not Action.DELETE and not step.implied:
         # A changed thing frees what a new one of its kind may need.
         return (1, 2 * rank + (step.action is Action.CREATE), step.thing.key)
     return (2 if step.kind in KEEPSAKES else 0, -rank, step.thing.key)

@@ -62,7 +62,7 @@ class Facts:
 def number(testbed: Testbed, before: Numbers | None, taken: Sequence[IPv4Network] = ()) -> Numbers:
     """Numbers for everything in the testbed; what had a number keeps it, gaps are filled.
 
-    `taken` are networks that a new uplink must keep clear of.
+    `taken` are networks that the uplink must keep clear of.
     """
     interfaces: dict[str, dict[str, int]] = {}
     for node in testbed.nodes:
@@ -73,20 +73,26 @@ def number(testbed: Testbed, before: Numbers | None, taken: Sequence[IPv4Network
         interfaces[node.id] = {
             place: kept[place] if place in kept else next(free) for place in places
         }
-    uplink = before.uplink if before else _free_uplink(testbed.name, taken)
+    first = before.uplink if before else names.uplink_slot(testbed.name)
+    uplink = _free_uplink(first, taken)
+    if uplink is None and before:
+        uplink = before.uplink  # as good as any other
+    if uplink is None:
+        raise RefusedError(
+            f"all of {names.UPLINK_NETWORK} is in use on this host",
+            hint="vct takes a /30 of it for each testbed; see: ip route",
+        )
     return Numbers(uplink=uplink, interfaces=interfaces)
 
 
-def _free_uplink(testbed: str, taken: Sequence[IPv4Network]) -> int:
-    start = names.uplink_slot(testbed)
-    for slot in range(start, start + names.UPLINK_SLOTS):
+def _free_uplink(first: int, taken: Sequence[IPv4Network]) -> int | None:
+    # In a wider network, such as a VPN's 10.0.0.0/8, the uplink's route is the longer one.
+    near = [net for net in taken if net.prefixlen >= names.UPLINK_NETWORK.prefixlen]
+    for slot in range(first, first + names.UPLINK_SLOTS):
         host, _ = names.uplink_ipv4(slot)
-        if not any(host in network for network in taken):
+        if not any(host in network for network in near):
             return slot % names.UPLINK_SLOTS
-    raise RefusedError(
-        f"all of {names.UPLINK_NETWORK} is in use on this host",
-        hint="vct takes a /30 of it for each testbed; see: ip route",
-    )
+    return None
 
 
 def _places(testbed: Testbed) -> list[tuple[str, tuple[str, ...]]]:

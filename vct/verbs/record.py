@@ -33,7 +33,7 @@ def load_applied(paths: TestbedPaths) -> Applied | None:
             testbed=_decode(document["testbed"], str(paths.applied)),
             numbers=Numbers(**document["numbers"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VctError(
             f"the record of testbed {paths.name} is damaged ({paths.applied}: {error})",
             hint=f"apply its file again: rm {paths.applied}; vct init FILE",

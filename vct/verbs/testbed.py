@@ -30,9 +30,10 @@ from vct.model.testbed import Link, Testbed
 from vct.paths import Home, TestbedPaths
 from vct.plan.outcome import Outcome
 from vct.plan.steps import Plan, Step, diff
-from vct.plan.things import KEEPSAKES, Container, Thing
+from vct.plan.things import KEEPSAKES, Bridge, Container, Thing
 from vct.plan.wanted import BuiltImage, Facts, number, wanted
 from vct.report.status import TestbedStatus, testbed_status
+from vct.verbs import image_run
 from vct.verbs.record import (
     Applied,
     claim_directory,
@@ -59,7 +60,7 @@ def gather_facts(home: Home, testbed: Testbed) -> Facts:
     images: dict[tuple[str, str], BuiltImage] = {}
     for image, arch in {(node.image, node.arch) for node in testbed.nodes}:
         found = find_image(home.images, image, arch)
-        images[image, arch] = BuiltImage(label=f"{image}@{found.digest[:12]}", root=str(found.root))
+        images[image, arch] = BuiltImage(label=f"{image}@{found.digest[:12]}", root=str(found.path))
     return Facts(netem=shaping_support.has_netem(), images=images)
 
 
@@ -67,7 +68,7 @@ def prepare(home: Home, testbed: Testbed, drivers: Drivers) -> Prepared:
     """Observe, and plan the way from what is to what the testbed says. Changes nothing."""
     facts = gather_facts(home, testbed)
     before = load_applied(home.testbed(testbed.name))
-    taken = () if before else uplink.taken_networks()
+    taken = uplink.taken_networks(testbed.name)
     numbers = number(testbed, before.numbers if before else None, taken)
     want = wanted(testbed, numbers, facts)
     have = observe(drivers)
@@ -159,8 +160,8 @@ def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
         for node in applied.testbed.nodes
         if node.id in running
     }
-    silent: Mapping[str, str] = {}
-    if addresses:
+    silent: Mapping[str, str] = dict.fromkeys(addresses, "the testbed's network is gone")
+    if addresses and any(isinstance(thing, Bridge) for thing in prepared.seen):
         silent = ssh_probe.wait_for_ssh(names.fabric_namespace(paths.name), addresses, 0)
     return testbed_status(
         applied.testbed, prepared.wanted, prepared.seen, silent, map(str, prepared.plan.steps)
@@ -231,7 +232,7 @@ def cleanup(home: Home, name: str, *, flush: bool, progress: Progress = quiet) -
             shutil.rmtree(paths.root)
         discard_all_remains(paths)
         release_host(home, name)
-        remove_run_directory(paths)
+        remove_run_directory(home, paths)
     return plan
 
 
@@ -247,15 +248,17 @@ def testbed_names(home: Home) -> list[str]:
 def purge_list(home: Home) -> list[str]:
     """What `purge` would remove."""
     found = [f"testbed {name}" for name in testbed_names(home)]
+    found += [f"run {seen.name}" for seen in image_run.runs(home)]
     if home.mark.exists():
         found.append(f"directory {home.root}")
     return found
 
 
 def purge(home: Home, progress: Progress = quiet) -> None:
-    """Remove all testbeds, and the state root with the images in it."""
+    """Remove all testbeds and runs of images, and the state root with the images in it."""
     for name in testbed_names(home):
         cleanup(home, name, flush=True, progress=progress)
+    image_run.remove_all(home)
     if home.mark.exists():
         remove_home(home)
 
@@ -274,13 +277,13 @@ def remove_home(home: Home) -> None:
         home.root.rmdir()
 
 
-def remove_run_directory(paths: TestbedPaths) -> None:
-    """Remove the testbed's run-time directory, and the installation's when it was the last."""
+def remove_run_directory(home: Home, paths: TestbedPaths) -> None:
+    """Remove the testbed's run-time directory, and those around it when it was the last."""
     shutil.rmtree(paths.run, ignore_errors=True)
-    try:
-        paths.run.parent.rmdir()
-    except OSError:  # another testbed's
-        return
+    with suppress(OSError):  # another testbed's
+        for directory in paths.run.parents:
+            if directory.is_relative_to(home.run):
+                directory.rmdir()
 
 
 def describe(step: Step) -> dict[str, Any]:

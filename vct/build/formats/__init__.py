@@ -1,0 +1,1 @@
+"""Images as files: what is exported, imported and published. Called by the command line."""
