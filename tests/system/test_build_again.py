@@ -1,219 +1,186 @@
-"""Images built again are the same, other releases can be built, and bad input leaves nothing.
-
-The base image is the shared store's; everything that fails has a store of its own.
-"""
+"""Building again: resumed where it failed or was killed, in parallel, freed. Needs root and network."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import tarfile
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import signal
 
 import pytest
 
-from tests.system.conftest import IMAGES, VCT
-from vct.build import record, store
+from tests.system.workshop import DEADLINE_S, Workshop, wait_until
+from vct.build import store, usage
+from vct.build.verify import tree_digest
 from vct.drivers import process
 
-ARCHES = ("amd64", "i386")
+pytest_plugins = ["tests.system.workshop"]
 
 
-def vct(*arguments: str, images: Path = IMAGES, recipes: Path | None = None) -> process.Completed:
-    own = {"VCT_RECIPES": str(recipes)} if recipes else {}
-    environment = {"VCT_IMAGES": str(images), **own}
-    return process.run([*VCT, *arguments], env=environment, check=False, timeout_s=600)
+def image(workshop: Workshop, name: str) -> store.Image:
+    return store.find_image(workshop.images, name, "amd64")
 
 
-def answer(*arguments: str, **options: Any) -> Any:
-    done = vct("--json", *arguments, **options)
-    assert done.code == 0, done.stderr
-    return json.loads(done.stdout)
+def layers(workshop: Workshop, name: str) -> dict[str, str]:
+    planned = workshop.json("--dry-run", "build", name)[-1]
+    return {layer["layer"]: layer["action"] for layer in planned["layers"]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHES)
-def test_it_works(arch: str) -> None:
-    [built] = answer("build", "base-debian", "--arch", arch)
-    image = store.find_image(IMAGES, "base-debian", arch)
-    assert list(record.left_out(image)) == built["left_out"]
-    again = answer("image", "verify", "base-debian", "--arch", arch)
-    assert (again["identical"], again["differences"]) == (True, [])
-    assert again["recorded"] == again["found"] == again["again"]
+def test_it_works(clean: Workshop) -> None:
+    """A failing step is resumed at that step."""
+    clean.write("resumed", "run: ['date >/etc/first', 'exit 3', 'date >/etc/third']")
+    assert clean.vct("build", "resumed").code == 1
+    clean.write("resumed", "run: ['date >/etc/first', 'true', 'date >/etc/third']")
+    assert layers(clean, "resumed")["run[0]"] == "kept"
+    assert clean.vct("build", "resumed").code == 0
+    log = (clean.images / "logs" / "resumed.amd64.log").read_text()
+    assert "/etc/third" in log
+    assert "/etc/first" not in log
+    assert (image(clean, "resumed").root / "etc" / "first").exists()
 
 
-@pytest.mark.parametrize("arch", ARCHES)
-def test_every_package_of_an_image_is_known_by_its_digest(arch: str, tmp_path: Path) -> None:
-    answer("build", "base-debian", "--arch", arch)
-    file = tmp_path / "vct.lock"
-    answer("image", "lock", "base-debian", "--arch", arch, "--output", str(file))
-    entry = json.loads(file.read_text())["images"]["base-debian"][arch]
-    assert all(len(facts["sha256"]) == 64 for facts in entry["packages"].values())
-    assert entry["sources"][0]["suite"] == entry["suite"] == "bookworm"
-    assert {"apt", "dpkg", "sysvinit-core"} <= entry["packages"].keys()
+def test_a_changed_last_step_is_the_only_one_that_runs(clean: Workshop) -> None:
+    clean.write("last", "files: images/tiny\nrun: ['date >/etc/first', 'date >/etc/second']")
+    clean.json("build", "last")
+    clean.write("last", "files: images/tiny\nrun: ['date >/etc/first', 'rm /etc/first']")
+    clean.json("build", "last")
+    root = image(clean, "last").root
+    assert not (root / "etc" / "first").exists()
+    assert not (root / "etc" / "second").exists()
+    assert (root / "etc" / "motd").read_text() == "hello from the recipe\n"
 
 
-def test_a_bill_of_materials_names_all_packages() -> None:
-    answer("build", "base-debian")
-    bill = json.loads(vct("image", "sbom", "base-debian").stdout)
-    image = store.find_image(IMAGES, "base-debian", "amd64")
-    names = {component["name"] for component in bill["components"]}
-    assert names == {text.partition("=")[0] for text in image.packages}
+def test_images_share_the_files_that_they_have_in_common(clean: Workshop) -> None:
+    clean.write("sharing", "run: ['date >/etc/first']")
+    clean.json("build", "sharing")
+    mine, theirs = image(clean, "sharing").root, image(clean, "base-debian").root
+    assert (mine / "usr" / "bin" / "dpkg").samefile(theirs / "usr" / "bin" / "dpkg")
+    assert not (theirs / "etc" / "first").exists()
 
 
-def test_the_schema_of_recipes_is_printed() -> None:
-    assert "bootstrap" in json.loads(vct("image", "schema").stdout)["properties"]
+def test_an_image_has_no_traces_of_the_overlay(clean: Workshop) -> None:
+    """What the layers say is deleted is not there, and what they share is only in the cache."""
+    clean.write("deleting", "run: ['rm -r /usr/share/zoneinfo; mkdir /usr/share/zoneinfo']")
+    clean.json("build", "deleting")
+    root = image(clean, "deleting").root
+    assert list((root / "usr" / "share" / "zoneinfo").iterdir()) == []
+    found = process.run(["getfattr", "-R", "-h", "-m", "trusted", str(root)], check=False)
+    assert found.stdout == ""
 
 
-# --- a workshop ----------------------------------------------------------------------------------
+# --- squashfs ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A store and recipes of a test's own."""
-
-    root: Path
-
-    @property
-    def images(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def recipes(self) -> Path:
-        return self.root / "recipes"
-
-    def write(self, name: str, rest: str) -> None:
-        self.recipes.mkdir(exist_ok=True)
-        (self.recipes / f"{name}.yaml").write_text(f"name: {name}\nkind: node\n{rest}\n")
-
-    def archive(self, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
-        path = self.root / "root.tar.gz"
-        with tarfile.open(path, "w:gz") as writer:
-            for entry, content in members:
-                entry.size = len(content)
-                writer.addfile(entry, io.BytesIO(content))
-        return path
-
-    def build(self, *arguments: str) -> process.Completed:
-        return vct("build", *arguments, images=self.images, recipes=self.recipes)
-
-    def is_empty(self) -> bool:
-        """Nothing half-built: no image, no layer, no name, no work."""
-        places = [self.images / name for name in ("store", "names", "tmp", "cache/layers")]
-        return not any(list(place.iterdir()) for place in places if place.exists())
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-def member(name: str, content: bytes = b"", **facts: Any) -> tuple[tarfile.TarInfo, bytes]:
-    entry = tarfile.TarInfo(name)
-    for key, value in facts.items():
-        setattr(entry, key, value)
-    return entry, content
-
-
-@pytest.mark.slow
-def test_the_next_release_can_be_built(shop: Shop) -> None:
-    shop.write(
-        "next",
-        "parameters: {suite: bookworm}\nbootstrap: {suite: '${suite}'}\npackages: [sysvinit-core]",
+def test_a_squashfs_is_one_file_and_a_parent_like_any_other(clean: Workshop) -> None:
+    clean.write("packed", "run: ['date >/etc/first']\noutput: {format: squashfs}")
+    (clean.recipes / "upon.yaml").write_text(
+        "name: upon\nkind: node\nfrom: packed\nrun: ['cp /etc/first /etc/second']\n"
     )
-    done = shop.build("next", "--set", "suite=trixie")
-    assert done.code == 0, done.stderr
-    image = store.find_image(shop.images, "next", "amd64")
-    assert "VERSION_CODENAME=trixie" in (image.root / "etc" / "os-release").read_text()
-    assert (image.root / "sbin" / "init").exists()
-    assert record.read(image)["parameters"] == {"suite": "trixie"}
+    clean.json("build", "upon")
+    packed = image(clean, "packed")
+    assert packed.path.name == "root.squashfs"
+    assert packed.path.is_file()
+    assert (image(clean, "upon").root / "etc" / "second").exists()
 
 
-# --- bad input -----------------------------------------------------------------------------------
-
-ARCHIVES: dict[str, tuple[tarfile.TarInfo, bytes]] = {
-    "climbs": member("../../etc/evil", b"x"),
-    "device": member("etc/sda", type=tarfile.BLKTYPE, devmajor=8),
-    "bomb": member("big", b"0" * (17 << 20)),
-}
-
-
-@pytest.mark.parametrize("name", ARCHIVES)
-def test_an_archive_that_is_not_what_it_should_be_is_refused(shop: Shop, name: str) -> None:
-    file = shop.archive(member("etc", type=tarfile.DIRTYPE, mode=0o755), ARCHIVES[name])
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    shop.write(
-        "bad", f"fetch:\n  url: file://{file}\n  sha256: {digest}\n  size_max: 16MiB\nrun: [ls]"
-    )
-    done = shop.build("bad")
-    assert done.code == 1
-    assert "bad.yaml:4: fetch: bad for amd64: fetch file://" in done.stderr
-    assert "is not usable" in done.stderr
-    assert shop.is_empty()
-    assert not (shop.root / "etc").exists()
+def test_a_squashfs_made_again_is_the_same_to_the_bit(clean: Workshop) -> None:
+    clean.write("bits", "run: ['echo one >/etc/first']\noutput: {format: squashfs}")
+    clean.json("build", "bits")
+    first = image(clean, "bits").path.read_bytes()
+    clean.vct("image", "remove", "bits")
+    clean.json("build", "bits")
+    assert image(clean, "bits").path.read_bytes() == first
 
 
-def test_an_archive_that_is_cut_off_is_refused(shop: Shop) -> None:
-    file = shop.archive(member("big", bytes(range(256)) * 4096))
-    file.write_bytes(file.read_bytes()[:-200])
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    shop.write("bad", f"fetch: {{url: 'file://{file}', sha256: {digest}}}")
-    done = shop.build("bad")
-    assert (done.code, shop.is_empty()) == (1, True)
-    assert "bad.yaml:3: fetch" in done.stderr
+def test_layers_or_not_the_image_is_the_same(clean: Workshop) -> None:
+    clean.write("same", "files: images/tiny\nrun: ['echo one >/etc/first', 'rm /etc/motd']")
+    clean.json("build", "same")
+    first = tree_digest(image(clean, "same").root)
+    clean.write("same", "files: images/tiny\nrun: ['echo one >/etc/first', 'rm /etc/motd; ls']")
+    clean.json("build", "same")
+    assert tree_digest(image(clean, "same").root) == first
 
 
-WRONG = {
-    "the sha256": ("fetch: {url: 'file:///etc/hostname', format: tar.gz, sha256: %s}", "sha256"),
-    "the file": ("fetch: {url: 'file:///no/such.tar.gz', sha256: %s}", "no such file"),
-    "the server": ("fetch: {url: 'http://127.0.0.1:9/a.tar.gz', sha256: %s}", "cannot be read"),
-    "the suite": ("bootstrap: {suite: no-such-suite}", "the mirror does not have it"),
-    "the component": (
-        "bootstrap: {suite: bookworm, components: [main, no-such]}",
-        "the mirror does not have it",
-    ),
-    "the mirror": (
-        "bootstrap: {suite: bookworm, mirror: 'http://127.0.0.1:9/debian'}",
-        "cannot be reached",
-    ),
-    "the package": (
-        "bootstrap: {suite: bookworm}\npackages: [no-such-package]",
-        "Unable to locate package no-such-package",
-    ),
-}
+# --- killed, in parallel -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_a_beginning_that_is_not_there_is_told_with_its_line(shop: Shop, what: str) -> None:
-    text, words = WRONG[what]
-    shop.write("bad", text.replace("%s", "a" * 64))
-    done = shop.build("bad")
-    assert done.code == 1
-    assert "bad.yaml:3: " in done.stderr
-    assert "bad for amd64: " in done.stderr
-    assert words in done.stderr
-    assert shop.is_empty()
+def test_a_killed_build_is_resumed_where_it_was(clean: Workshop) -> None:
+    clean.write("killed", "run: ['date >/etc/first', 'sleep 1235']")
+    running = clean.start("build", "killed")
+    wait_until(clean.running("sleep 1235", "killed"), "the build is at its second command")
+    running.kill()
+    running.wait()
+    wait_until(lambda: not usage.mounted_by(clean.images), "its mounts are gone")
+    clean.write("killed", "run: ['date >/etc/first', 'true']")
+    assert layers(clean, "killed")["run[0]"] == "kept"
+    assert clean.vct("build", "killed").code == 0
 
 
-def test_a_missing_keyring_is_told(shop: Shop) -> None:
-    shop.write("bad", "bootstrap: {suite: bookworm, keyring: no-such-keyring.gpg}")
-    done = shop.build("bad")
-    assert done.code == 3
-    assert "/usr/share/keyrings/no-such-keyring.gpg is missing" in done.stderr
-    assert shop.is_empty()
+def test_two_vct_build_two_images_at_the_same_time(clean: Workshop) -> None:
+    clean.write("left", "run: ['sleep 1236']")
+    clean.write("right", "run: ['true']")
+    running = clean.start("build", "left")
+    wait_until(clean.running("sleep 1236", "left"), "the first one is at its command")
+    assert clean.vct("build", "right").code == 0
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=DEADLINE_S) == 130
 
 
-def test_a_lock_that_the_mirror_cannot_meet_stops_the_build_before_it_begins(shop: Shop) -> None:
-    shop.write("pinned", "bootstrap: {suite: bookworm}")
-    packages = {"apt": {"version": "0.1~none", "sha256": ""}}
-    entry = {"suite": "bookworm", "tree": "", "packages": packages}
-    file = shop.root / "vct.lock"
-    file.write_text(json.dumps({"lock": 1, "images": {"pinned": {"amd64": entry}}}))
-    done = shop.build("pinned", "--locked", str(file))
-    assert done.code == 1
-    assert "pinned for amd64 cannot be built as locked" in done.stderr
-    assert "| apt 0.1~none is not there" in done.stderr
-    assert shop.is_empty()
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_all_parallel_builds_end_with_an_interrupted_vct(
+    clean: Workshop, sent: signal.Signals
+) -> None:
+    for number in ("1", "2"):
+        clean.write(f"twin{number}", f"run: ['sleep 124{number}']")
+    running = clean.start("build", "twin1", "twin2", "--jobs", "2")
+    for number in ("1", "2"):
+        wait_until(clean.running(f"sleep 124{number}", f"twin{number}"), "both are under way")
+    running.send_signal(sent)
+    assert running.wait(timeout=DEADLINE_S) == 130
+    wait_until(clean.is_clean, "nothing is left")
+
+
+# --- gc ------------------------------------------------------------------------------------------
+
+
+def test_gc_frees_what_has_no_name_and_says_how_much(clean: Workshop) -> None:
+    clean.write("old", "run: ['head -c 8M /dev/urandom >/etc/large']")
+    old = clean.json("build", "old")[-1]["digest"]
+    clean.write("old", "run: ['true']")
+    clean.json("build", "old")
+    would = clean.json("--dry-run", "image", "gc")
+    assert old in would["images"]
+    assert would["freed_mib"] >= 8
+    freed = clean.json("image", "gc")
+    assert freed["images"] == would["images"]
+    assert freed["freed_mib"] >= 8
+    assert not (clean.images / "store" / old).exists()
+    assert clean.json("image", "gc")["freed_mib"] == 0
+
+
+def test_gc_keeps_what_the_next_build_needs(clean: Workshop) -> None:
+    clean.write("kept", "run: ['date >/etc/first', 'true']")
+    clean.json("build", "kept")
+    clean.json("image", "gc")
+    clean.write("kept", "run: ['date >/etc/first', 'false || true']")
+    assert layers(clean, "kept")["run[0]"] == "kept"
+
+
+def test_gc_leaves_alone_what_is_mounted_anywhere(clean: Workshop) -> None:
+    clean.write("mounted", "run: ['date']")
+    digest = clean.json("build", "mounted")[-1]["digest"]
+    root = image(clean, "mounted").root
+    clean.write("mounted", "run: ['ls']")
+    clean.json("build", "mounted")
+    user = process.start(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+         'mount --bind "$1" "$1" && read -r line', "sh", str(root)],
+        stdin=process.PIPE,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: bool(usage.mounted_by(root)), "the mount is there")
+        clean.json("image", "gc")
+        assert root.is_dir()
+    finally:
+        assert user.stdin is not None
+        user.stdin.close()
+        user.wait()
+    assert digest in clean.json("image", "gc")["images"]

@@ -26,6 +26,7 @@ PACKAGE = ROOT / "vct"
 CODE = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 MODULE_CEILING = 400
+TEST_CEILING = 500  # a table of cases is long and yet easy to read
 FUNCTION_CEILING = 40
 
 PROCESS_MODULES = {"subprocess", "pty", "multiprocessing"}
@@ -158,9 +159,9 @@ def test_errors_are_caught_by_name() -> None:
 
 
 def test_modules_stay_below_their_ceiling() -> None:
-    lines = {path: len(path.read_text().splitlines()) for path in CODE + TESTS}
-    long = [f"{name_of(path)}:{n}: {n} lines" for path, n in lines.items() if n > MODULE_CEILING]
-    assert_none(long)
+    ceilings = [(path, MODULE_CEILING) for path in CODE] + [(path, TEST_CEILING) for path in TESTS]
+    lines = [(path, len(path.read_text().splitlines()), most) for path, most in ceilings]
+    assert_none([f"{name_of(path)}:{n}: {n} lines" for path, n, most in lines if n > most])
 
 
 def test_functions_stay_below_their_ceiling() -> None:

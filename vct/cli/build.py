@@ -108,10 +108,16 @@ def build(
         _tell_plan(here, planned_images(here, found, mirror, no_cache=no_cache, locks=locks))
         return
     here.require_root("images are made of files of root's")
-    ways = {"mirror": mirror, "no_cache": no_cache, "refresh": refresh, "jobs": jobs or 0}
     with BuildProgress(here, events=events) as progress:
         results = builder.build(
-            found, images=here.home.images, progress=progress.report, locks=locks, **ways
+            found,
+            images=here.home.images,
+            progress=progress.report,
+            mirror=mirror,
+            locks=locks,
+            no_cache=no_cache,
+            refresh=refresh,
+            jobs=jobs or 0,
         )
     _tell_results(here, results)
 
@@ -133,12 +139,6 @@ def _tell_left_out(here: Session, own: Path | None, parameters: dict[str, str] |
     """Which of all recipes need parameters that were not given; None is not for all recipes."""
     if parameters is None:
         return
-    _, left_out = recipes.names_for_all(recipes.recipe_directories(own), parameters)
-    for name, reason in left_out.items():
-        here.say(f"{name} is left out: it {reason}")
-
-
-def _tell_left_out(here: Session, own: Path | None, parameters: dict[str, str]) -> None:
     _, left_out = recipes.names_for_all(recipes.recipe_directories(own), parameters)
     for name, reason in left_out.items():
         here.say(f"{name} is left out: it {reason}")

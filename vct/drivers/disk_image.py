@@ -99,8 +99,9 @@ def loop_devices(directory: Path) -> list[str]:
 
 
 def _attached() -> list[tuple[str, str]]:
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return [(f"/dev/{file.parent.parent.name}", read(file).strip()) for file in files]
+    loops = [name for name in os.listdir("/sys/block") if name.startswith("loop")]  # noqa: PTH208
+    files = [(name, read(Path(f"/sys/block/{name}/loop/backing_file"))) for name in loops]
+    return [(f"/dev/{name}", file.strip()) for name, file in files if file]
 
 
 def _shrink(image: Path, size_mib: int) -> None:

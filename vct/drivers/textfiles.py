@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+GONE = (errno.ENOENT, errno.ESRCH, errno.ENODEV)  # no file; no process, no device behind it now
 
 
 def read(file: Path) -> str:
     """A file's text, empty if it is not there."""
     try:
         return file.read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):  # the latter: a process' file in /proc
-        return ""
+    except OSError as error:
+        if error.errno in GONE:
+            return ""
+        raise
 
 
 def write(path: Path, text: str, *, mode: int = 0o644) -> None:
