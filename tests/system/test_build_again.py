@@ -1,4 +1,4 @@
-"""Building again: resumed where it failed or was killed, in parallel, freed. Needs root and network."""
+"""Built again: the same sha256 for the same inputs, and what differs is named where it is not."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import ssl
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.system.conftest import IMAGES, VCT
 from tests.system.exchange import Shop, digest_of, is_untouched, make_shop
 from vct.build import store
 from vct.drivers import packages, process
+from vct.paths import LXC_LOCKS
 
 DEADLINE_S = 30
 CLIENTS = {"wget": "wget", "openssl": "openssl", "lxc": "lxd-client"}
@@ -194,6 +196,8 @@ class PlainLxc:
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[PlainLxc]:
     before = snapshot.take()
+    place = LXC_LOCKS / tmp_path.relative_to("/")
+    locks = [one for one in (*reversed(place.parents), place) if not one.exists()]
     for parent in (tmp_path, *tmp_path.parents[:3]):
         parent.chmod(parent.stat().st_mode | 0o011)  # LXC passes through
     lxc = PlainLxc(path=tmp_path / "containers")
@@ -203,6 +207,8 @@ def plain(tmp_path: Path) -> Iterator[PlainLxc]:
     finally:
         lxc.run("lxc-stop", "-k")
         lxc.run("lxc-destroy")
+        for directory in reversed(locks):  # LXC's own tools leave them
+            shutil.rmtree(directory)
     left = snapshot.leaks(before)
     assert not left, f"left on the host: {left}"
 
