@@ -179,12 +179,11 @@ def test_without_a_command_the_image_boots_and_there_is_a_shell(here: Runs) -> N
 def test_at_a_terminal_ctrl_c_is_the_containers(here: Runs) -> None:
     ours, theirs = pty.openpty()
     shell = process.start(
-        [*VCT, "image", "run", "plain"],
+        ["setsid", "--ctty", "--wait", *VCT, "image", "run", "plain"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         env=here.environment,
-        new_session=True,
     )
     try:
         assert read_until(ours, "# ")

@@ -6,7 +6,10 @@ of a running node is enlarged as a file, and its file system follows at the node
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from vct.drivers.process import CommandError, run
@@ -27,11 +30,49 @@ CLEAN = 1
 def make_disk(path: Path, size_mib: int) -> None:
     """A sparse ext4 image of exactly this size."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
     with temporary.open("wb") as file:
         file.truncate(size_mib * MIB)
-    run([*MKFS, str(temporary)])
+        for offset, data in _blank(size_mib, path.parent):
+            file.seek(offset)
+            file.write(data)
     temporary.rename(path)
+
+
+_blanks: dict[int, list[tuple[int, bytes]]] = {}
+_blanks_lock = threading.Lock()
+
+
+def _blank(size_mib: int, directory: Path) -> list[tuple[int, bytes]]:
+    """What mkfs writes into an image of this size, 0.4 MB in a few pieces, by offset.
+
+    Made once per run of vct: writing the pieces again takes 0.3 ms, mkfs 6 ms.
+    """
+    with _blanks_lock:
+        if size_mib not in _blanks:
+            image = directory / f".blank-{size_mib}.new"
+            try:
+                with image.open("wb") as file:
+                    file.truncate(size_mib * MIB)
+                run([*MKFS, str(image)])
+                _blanks[size_mib] = list(_pieces(image))
+            finally:
+                image.unlink(missing_ok=True)
+        return _blanks[size_mib]
+
+
+def _pieces(image: Path) -> Iterator[tuple[int, bytes]]:
+    """The parts of a sparse file that are not holes (lseek(2), SEEK_DATA)."""
+    with image.open("rb") as file:
+        end = 0
+        while True:
+            try:
+                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return
+            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            yield start, os.pread(file.fileno(), end - start, start)
 
 
 def resize_disk(image: Path, size_mib: int) -> None:
