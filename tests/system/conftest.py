@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.system import snapshot
+from tests.system.workshop import clean, workshop  # noqa: F401 - fixtures
 from vct.drivers import process
 
 IMAGES = Path(os.environ.get("VCT_IMAGES", "/var/lib/vct/images"))

@@ -17,9 +17,6 @@ from tests.system.workshop import DEADLINE_S, Workshop, wait_until
 from vct.build import store, usage
 from vct.drivers import process
 
-pytest_plugins = ["tests.system.workshop"]
-
-
 # --- the node image ------------------------------------------------------------------------------
 
 

@@ -1,8 +1,9 @@
-"""A store and recipes of the build tests' own, shared by their modules (`pytest_plugins`)."""
+"""A store and recipes of the build tests' own, shared by their modules through conftest."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import VCT
 from vct.build import usage
 from vct.drivers import process
 
 DEADLINE_S = 60
+VCT = (sys.executable, "-m", "vct")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vct.build import apt, cache, record, store
 from vct.build.events import Progress, Report
 from vct.build.lock import Locked
 from vct.build.making import SandboxFactory, Site, make, supplies_of
-from vct.build.plan import Planned, Wanted, observe, plan_build, wanted_images
+from vct.build.plan import Planned, Seen, Wanted, observe, plan_build, wanted_images
 from vct.build.sandbox import Runner, Sandbox
 from vct.build.schedule import run_in_order
 from vct.build.steps import Places
@@ -190,9 +190,12 @@ def _apply(want: Wanted, site: Site, *, no_cache: bool) -> BuildResult:
         site.report(Progress(image=want.name, arch=want.arch, step=words, lasting=True, note=True))
 
     with ExitStack() as stack:
-        own = stack.enter_context(store.lock_one(images, want.digest, waiting, pause=site.pause))
-        seen = observe(images, [want], refresh=site.lists_since > 0)
-        [planned] = plan_build([want], seen, no_cache=no_cache)
+        [planned] = plan_build([want], seen := _seen(want, site), no_cache=no_cache)
+        if planned.action == "build":  # only then: others may be using it
+            own = stack.enter_context(
+                store.lock_one(images, want.digest, waiting, pause=site.pause)
+            )
+            [planned] = plan_build([want], seen := _seen(want, site), no_cache=no_cache)
         fresh = bool(seen.stale.get(want.digest)) and not no_cache
         if fresh and _is_as_before(want, seen.images[want.digest], site, waiting):
             planned = replace(planned, action="name")
@@ -209,6 +212,10 @@ def _apply(want: Wanted, site: Site, *, no_cache: bool) -> BuildResult:
     seconds = time.monotonic() - started if planned.action == "build" else 0.0
     site.report(Progress(image=want.name, arch=want.arch, step="", done=True, seconds=seconds))
     return _result(planned, seconds, images)
+
+
+def _seen(want: Wanted, site: Site) -> Seen:
+    return observe(site.images, [want], refresh=site.lists_since > 0)
 
 
 def _is_as_before(

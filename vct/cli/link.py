@@ -20,5 +20,6 @@ def list_links() -> None:
     from vct.verbs import testbed as verbs
 
     here = session()
+    here.require_sight()
     found = verbs.status(here.home, here.testbed())
     here.emit(found.document()["links"], lambda: link_table(found))

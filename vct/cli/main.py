@@ -16,7 +16,7 @@ from vct import __version__
 from vct.cli.lazy import Entry, LazyGroup
 from vct.cli.options import global_options
 from vct.cli.session import Session
-from vct.errors import InterruptedByUser, VctError, system_error
+from vct.errors import HostError, InterruptedByUser, NotReadyError, VctError, system_error
 
 COMMANDS: dict[str, Entry] = {
     "doctor": Entry("vct.cli.doctor", "Check this host; --fix repairs what can be repaired."),
@@ -72,6 +72,8 @@ def main() -> None:
         code = _report(session, InterruptedByUser("interrupted"))
     except KeyboardInterrupt:
         code = _report(session, InterruptedByUser("interrupted"))
+    except SystemExit as stop:  # click's way out when the reader (head, less) went away
+        code = 0 if type(sys.stdout) is click.utils.PacifyFlushWrapper else stop.code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = 2
@@ -82,7 +84,30 @@ def main() -> None:
         code = 0
     except OSError as error:
         code = _report(session, system_error(error))
-    sys.exit(code if isinstance(code, int) else 0)
+    except ImportError as error:
+        code = _report(session, _not_importable(error))
+    sys.exit(_flushed(session, code if isinstance(code, int) else 0))
+
+
+def _flushed(session: Session, code: int) -> int:
+    """The exit code, when all that was said has been written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try it once more at its end, and say so with a traceback of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or (
+            0 if isinstance(error, BrokenPipeError) else _report(session, system_error(error))
+        )
+    return code
+
+
+def _not_importable(error: ImportError) -> HostError:
+    if error.name in ("lxc", "_lxc") or "lxc" in str(error):
+        return HostError("this Python cannot import python3-lxc", hint="run: vct doctor --fix")
+    return HostError(
+        f"this Python lacks a module: {error}", hint="install vct again: make clean demo"
+    )
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
@@ -100,6 +125,9 @@ def _report(session: Session, error: VctError) -> int:
         }
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     click.echo(click.style("vct: ", fg="red", bold=True) + error.message, err=True)
+    seen = error.seen if isinstance(error, NotReadyError) else {}
+    for node, words in seen.items():
+        click.echo(f"  node {node}: {words}".replace("\n", "\n    "), err=True)
     for line in error.hint.splitlines():
         click.echo(f"  {line}", err=True)
     return error.exit_code

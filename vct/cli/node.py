@@ -29,6 +29,7 @@ def list_nodes() -> None:
     from vct.verbs.testbed import status
 
     here = session()
+    here.require_sight()
     found = status(here.home, here.testbed())
     here.emit(found.document()["nodes"], lambda: node_table(found))
 
@@ -43,6 +44,7 @@ def info(nodes: str) -> None:
     from vct.verbs.testbed import status
 
     here = session()
+    here.require_sight()
     found = status(here.home, here.testbed())
     chosen = parse_node_set(nodes, [node.id for node in found.nodes])
     picked = [asdict(node) for node in found.nodes if node.id in chosen]

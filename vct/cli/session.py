@@ -117,12 +117,20 @@ class Session:
         if not click.confirm(question, err=True):
             raise RefusedError("not confirmed, nothing was done")
 
+    @property
+    def is_root(self) -> bool:
+        return os.geteuid() == 0
+
+    def require_sight(self) -> None:
+        """Become root, or say why looking takes it; see require_root."""
+        self.require_root("only root sees inside network namespaces and containers")
+
     def require_root(self, reason: str) -> None:
         """Become root by running the same command under sudo, or say how.
 
         VCT_SUDO_ASK=NO leaves out the question, as in the original.
         """
-        if os.geteuid() == 0:
+        if self.is_root:
             return
         command = [sys.executable, "-m", "vct", *sys.argv[1:]]
         hint = f"run: sudo {Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}"

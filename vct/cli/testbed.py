@@ -36,7 +36,12 @@ def init(file: Path | None, timeout: float | None) -> None:
     here = session()
     testbed = _load(here, file)
     if here.dry_run:
-        prepared = verbs.plan_init(here.home, testbed)
+        look = here.is_root or verbs.is_up(testbed.name)
+        if look:
+            here.require_sight()
+        else:
+            here.say("without root: disks and keys that are there already are not seen")
+        prepared = verbs.plan_init(here.home, testbed, look=look)
         here.emit(_plan_document(testbed.name, prepared.plan), lambda: _plan_text(prepared.plan))
         return
     here.require_root("init makes network namespaces and starts containers")
@@ -100,6 +105,7 @@ def status() -> None:
     from vct.verbs import testbed as verbs
 
     here = session()
+    here.require_sight()
     found = verbs.status(here.home, here.testbed())
     here.emit(found.document(), lambda: _status_text(found))
 
@@ -212,6 +218,7 @@ def cleanup(directive: str | None, flush: bool) -> None:
     flush = flush or directive == "flush"
     name = here.testbed_name()
     if here.dry_run:
+        here.require_sight()
         plan = verbs.plan_end(here.home, name, flush=flush)
         here.emit(_plan_document(name, plan), lambda: _plan_text(plan))
         return

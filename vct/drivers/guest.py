@@ -86,9 +86,10 @@ def verify(guest: Guest, text: str) -> None:
     """
     written = read(guest.config)
     container = lxc.Container(guest.name, str(guest.lxc_path))
-    keys = set(container.get_keys() or ())
-    # liblxc gives the path back without its type.
-    parsed = container.get_config_item("lxc.rootfs.path") if "lxc.rootfs.path" in keys else ""
+    try:  # liblxc gives the path back without its type.
+        parsed = container.get_config_item("lxc.rootfs.path")
+    except KeyError:
+        parsed = ""
     if written != text or f"overlay:{parsed}" != guest.layers.root:
         raise RefusedError(
             f"{guest.called} was not started: its configuration is not what vct wrote "

@@ -19,7 +19,7 @@ from vct.apply.journal import Journal
 from vct.apply.lock import locked
 from vct.apply.loop import Drivers, Progress, observe, quiet, run_plan
 from vct.build.store import find_image
-from vct.drivers import shaping_support, ssh_probe, uplink
+from vct.drivers import netns, shaping_support, ssh_probe, uplink
 from vct.drivers.containers import ContainerDriver, attach_command, discard_all_remains
 from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.process import run
@@ -66,12 +66,15 @@ def gather_facts(home: Home, testbed: Testbed) -> Facts:
 
 def prepare(home: Home, testbed: Testbed, drivers: Drivers) -> Prepared:
     """Observe, and plan the way from what is to what the testbed says. Changes nothing."""
+    return _planned(home, testbed, observe(drivers))
+
+
+def _planned(home: Home, testbed: Testbed, have: list[Thing]) -> Prepared:
     facts = gather_facts(home, testbed)
     before = load_applied(home.testbed(testbed.name))
     taken = uplink.taken_networks(testbed.name)
     numbers = number(testbed, before.numbers if before else None, taken)
     want = wanted(testbed, numbers, facts)
-    have = observe(drivers)
     return Prepared(
         applied=Applied(testbed=testbed, numbers=numbers),
         wanted=want,
@@ -80,8 +83,16 @@ def prepare(home: Home, testbed: Testbed, drivers: Drivers) -> Prepared:
     )
 
 
-def plan_init(home: Home, testbed: Testbed) -> Prepared:
-    """What `init` would do."""
+def is_up(name: str) -> bool:
+    """Whether a testbed of this name, perhaps somebody else's, has a network. Needs no root."""
+    return names.fabric_namespace(name) in netns.namespace_names()
+
+
+def plan_init(home: Home, testbed: Testbed, *, look: bool = True) -> Prepared:
+    """What `init` would do. Without a `look`, which needs root: for a testbed of which there is
+    nothing."""
+    if not look:
+        return _planned(home, testbed, [])
     with open_drivers(home, testbed.name) as drivers:
         return prepare(home, testbed, drivers)
 
