@@ -38,7 +38,8 @@ def interface(name: str) -> Iterator[str]:
 
 @contextmanager
 def table(name: str) -> Iterator[str]:
-    rules = f'table ip {name} {{ chain theirs {{ ip saddr 192.0.2.1 counter comment "hers" }} }}'
+    rule = 'ip saddr 192.0.2.1 counter comment "hers"'
+    rules = f"table ip {name} {{\n chain theirs {{\n {rule}\n }}\n}}\n"
     run(["nft", "-f", "-"], input=rules)
     try:
         yield name

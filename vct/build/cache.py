@@ -2,7 +2,8 @@
 
     layers/<key>/upper/          what one group of steps added, as an overlay's upper directory
                 /manifest.json   its inputs; their sha256 is the directory's name
-                /layer.json      `id`: which making of it this is; `below`: that of what is below
+                /layer.json      `id`: which making of it this is; `below`: that of what is below;
+                                 `boot`: the boot in which it was made, until it is on the disk
     archives/<arch>/*.deb        packages that apt downloaded and checked
     mirror/<key>/                the mirror's lists of today (vct.build.mirror)
     fetched/<sha256>             files that recipes fetch (vct.build.fetch)
@@ -26,6 +27,7 @@ from vct.build.trees import remove_tree
 
 ARCHIVES_MIB = 2048
 MIB = 1 << 20
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ def find_layer(images: Path, key: str, below: str) -> Kept | None:
     place = layers_directory(images) / key
     try:
         told = json.loads((place / "layer.json").read_bytes())
-        good = told["below"] == below and (place / "upper").is_dir()
+        good = told["below"] == below and told.get("boot") in (None, _boot())
+        good = good and (place / "upper").is_dir()
         return Kept(key=key, id=str(told["id"]), upper=place / "upper") if good else None
     except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError, KeyError):
         return None
@@ -91,17 +94,34 @@ def find_layer(images: Path, key: str, below: str) -> Kept | None:
 def keep_layer(images: Path, layer: Layer, below: str, made: Path) -> Kept:
     """Move a finished layer, the directory that holds its `upper`, into the cache.
 
-    `made` must be on the store's file system and on the disk by now.
+    `made` must be on the store's file system. Until `now_on_disk` it is good for this boot only:
+    waiting for the disk at each layer would take longer than most of them.
     """
     place = layers_directory(images) / layer.key
     kept = Kept(key=layer.key, id=uuid.uuid4().hex, upper=place / "upper")
     (made / "manifest.json").write_text(inputs.render(layer.manifest))
-    (made / "layer.json").write_text(json.dumps({"id": kept.id, "below": below}) + "\n")
+    told = {"id": kept.id, "below": below, "boot": _boot()}
+    (made / "layer.json").write_text(json.dumps(told) + "\n")
     if place.exists():  # made on something that is below no more
         # Another build may have it mounted: what is in tmp/ goes when nobody builds.
         place.rename(images / "tmp" / f"replaced-{kept.id}")
     made.rename(place)
     return kept
+
+
+def now_on_disk(kept: Iterable[Kept]) -> None:
+    """These layers were synced: they are good after a crash of the machine too."""
+    for layer in kept:
+        file = layer.upper.with_name("layer.json")
+        told = json.loads(file.read_bytes())
+        if told.pop("boot", None) is not None:
+            new = file.with_name(f"layer.{uuid.uuid4().hex}")
+            new.write_text(json.dumps(told) + "\n")
+            new.rename(file)
+
+
+def _boot() -> str:
+    return BOOT.read_text().strip()
 
 
 def layer_keys(images: Path) -> list[str]:

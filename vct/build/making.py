@@ -258,7 +258,6 @@ def _make_layer(making: Making, layer: Layer) -> Kept:
     )
     _write_bill(making, layer)
     farm.settle(places.layer / "upper", inputs.EPOCH)
-    process.run(["sync", "-f", str(places.layer)])
     return cache.keep_layer(making.site.images, layer, making.ground, places.layer)
 
 
@@ -311,6 +310,7 @@ def _finish(making: Making, seconds: float) -> None:
     (finished / "manifest.json").write_text(inputs.render(making.want.manifest))
     (finished / "record.json").write_text(json.dumps(told, indent=1) + "\n")
     process.run(["sync", "-f", str(finished)])
+    cache.now_on_disk(making.kept)
 
 
 def _bill(making: Making) -> tuple[list[bill.Package], Mapping[str, Any] | None]:

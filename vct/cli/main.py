@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -59,10 +61,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of DESIGN section 12."""
-    for number in SIGNALS:
-        # Under nohup a closed terminal must not matter.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+    _prepare()
     session = Session()
     try:
         code = cli.main(standalone_mode=False, obj=session, prog_name="vct")
@@ -87,6 +86,17 @@ def main() -> None:
     except ImportError as error:
         code = _report(session, _not_importable(error))
     sys.exit(_flushed(session, code if isinstance(code, int) else 0))
+
+
+def _prepare() -> None:
+    """Make signals exceptions, and make sure that there is something to write to."""
+    for number in SIGNALS:
+        # Under nohup a closed terminal must not matter.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started vct
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the end
 
 
 def _flushed(session: Session, code: int) -> int:
@@ -123,7 +133,8 @@ def _report(session: Session, error: VctError) -> int:
             "hint": error.hint,
             **error.details(),
         }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        with suppress(OSError):  # stdout may be what failed
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     click.echo(click.style("vct: ", fg="red", bold=True) + error.message, err=True)
     seen = error.seen if isinstance(error, NotReadyError) else {}
     for node, words in seen.items():

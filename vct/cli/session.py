@@ -56,9 +56,13 @@ class Session:
     def out(self) -> Console:
         from rich.console import Console
 
+        class Output(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # main knows what that means; rich would exit with 1
+
         # A pipe or a file has no width: do not cut tables to 80 columns there.
         width = None if sys.stdout.isatty() else 200
-        return Console(highlight=False, soft_wrap=True, width=width)
+        return Output(highlight=False, soft_wrap=True, width=width)
 
     @cached_property
     def err(self) -> Console:
