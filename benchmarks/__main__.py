@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import commands, figures, idle, layers, links, machine, nodes
+from benchmarks import commands, figures, idle, images, layers, links, machine, nodes
 from benchmarks.figures import Result
 from vct.drivers import packages
 from vct.errors import VctError
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     **{size.name: partial(_nodes, size) for size in nodes.SIZES},
     "idle": lambda quick: idle.measure(1 if quick else idle.REST_S),
     "layers": lambda quick: layers.measure(1 if quick else 15),
+    "images": lambda quick: images.measure(1 if quick else 3),
     "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
 }
 

@@ -68,16 +68,18 @@ def _layers(
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
     ours, floor, disk = [], [], []
     for number in range(rounds):
+        # Of a size of its own: vct remembers what mkfs wrote, and `vct image run` makes only one.
+        size_mib = DEFAULT_SIZE_MIB + number
         mine, bare = directory / f"{number}.img", directory / f"{number}.bare"
-        ours.append(_ms(partial(make_disk, mine, DEFAULT_SIZE_MIB)))
-        floor.append(_ms(partial(_bare_layer, bare)))
+        ours.append(_ms(partial(make_disk, mine, size_mib)))
+        floor.append(_ms(partial(_bare_layer, bare, size_mib)))
         disk.append(mine.stat().st_blocks * BLOCK / MB)
     return tuple(ours), tuple(floor), tuple(disk)
 
 
-def _bare_layer(file: Path) -> None:
+def _bare_layer(file: Path, size_mib: int) -> None:
     with file.open("wb") as stream:
-        stream.truncate(DEFAULT_SIZE_MIB * MIB)
+        stream.truncate(size_mib * MIB)
     process.run([*MKFS, str(file)])
 
 

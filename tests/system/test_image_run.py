@@ -15,8 +15,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ import pytest
 from tests.system import snapshot
 from tests.system.conftest import IMAGES, VCT, Bed
 from tests.system.handmade import pack
+from tests.system.runs import UP, Runs
 from tests.system.trouble import PATIENCE_S, processes, until
 from vct.build import store, usage
 from vct.drivers import guest, process
@@ -32,56 +31,11 @@ from vct.drivers.layers import Layers
 from vct.drivers.lxc_config import INIT
 from vct.drivers.run_config import group_of
 from vct.errors import RefusedError
-from vct.paths import Home
 
 CYCLES = 9  # of each way to end: 54 in all
-UP = "echo up; exec sleep 1000"
 READY = "until cat /proc/[0-9]*/comm | grep -q getty; do sleep 0.1; done"
 # As a service that is slow to end would: the system goes all its way down before it is killed.
 BOOTED = f"trap '' TERM; {READY}; {UP}"
-
-
-@dataclass
-class Runs(Bed):
-    """A bed whose images are the hand-made ones."""
-
-    images: Path = Path()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return super().environment | {"VCT_IMAGES": str(self.images)}
-
-    @property
-    def state(self) -> Home:
-        return Home(root=self.home, images=self.images)
-
-    def run(self, *arguments: str, stdin: str = "", check: bool = True) -> process.Completed:
-        done: process.Completed = self.vct("image", "run", *arguments, stdin=stdin, check=check)
-        return done
-
-    def names(self) -> list[str]:
-        return [seen["name"] for seen in self.json("image", "runs")]
-
-    @contextmanager
-    def running(self, name: str, *options: str, script: str = UP) -> Iterator[process.Process]:
-        """A run by another process, for the block: its command has begun."""
-        argv = [*VCT, "image", "run", "plain", "--name", name, *options, "--", "sh", "-c", script]
-        process_ = process.start(argv, env=self.environment, new_session=True, stdout=process.PIPE)
-        try:
-            assert process_.stdout is not None
-            assert process_.stdout.readline() == b"up\n"
-            yield process_
-        finally:
-            if process_.poll() is None:
-                process_.terminate()
-            process_.communicate(timeout=PATIENCE_S)
-
-    def attach(self, name: str, *command: str) -> process.Completed:
-        argv = guest.attach_command(self.state.image_runs, name, command)
-        return process.run(argv, check=False, cwd=Path("/"))
-
-    def pid(self, name: str) -> int:
-        return guest.state_of(self.state.image_runs, name)[1]
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,18 @@ def test_a_damaged_layer_is_none(images: Path) -> None:
     assert found(images) == []
 
 
+def test_a_layer_that_did_not_reach_the_disk_is_good_until_the_next_boot(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = keep(images, LAYERS[0], "parent")
+    second = keep(images, LAYERS[1], first.id)
+    cache.now_on_disk([first])
+    assert found(images) == [first.key, second.key]
+    (tmp_path / "boot_id").write_text("the next boot")
+    monkeypatch.setattr(cache, "BOOT", tmp_path / "boot_id")
+    assert found(images) == [first.key]
+
+
 def test_a_layer_has_a_readable_manifest(images: Path) -> None:
     kept = keep(images, LAYERS[0], "parent")
     assert '"layer": "run[0]"' in (kept.upper.parent / "manifest.json").read_text()
