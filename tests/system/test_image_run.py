@@ -141,9 +141,10 @@ def test_at_a_terminal_ctrl_c_is_the_containers(here: Runs) -> None:
     )
     try:
         assert read_until(ours, "# ")
-        os.write(ours, b"echo a${x}b; sleep 1000\n")
+        os.write(ours, b"sh -c 'echo a${x}b; exec sleep 1000'\n")
         assert "ab" in read_until(ours, "ab")
         os.write(ours, b"\x03")
+        assert read_until(ours, "# ")
         os.write(ours, b"echo c${x}d; exit 6\n")
         assert "cd" in read_until(ours, "cd")
         assert shell.wait(timeout=PATIENCE_S) == 6

@@ -104,6 +104,7 @@ class DhcpDriver:
 
 def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:
     """dnsmasq's configuration; `resolver` is a resolv.conf that works from the fabric."""
+    leases = f"{thing.first},{thing.last},{names.LOCAL_NETWORK.netmask}"
     lines = [
         f"interface={thing.interface}",
         "bind-interfaces",
@@ -117,7 +118,8 @@ def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:
         f"local=/{names.DOMAIN}/",
         "expand-hosts",
         "user=root",
-        f"dhcp-range={thing.first},{thing.last},{names.LOCAL_NETWORK.netmask},1h",
+        # Without a range: one that was found damaged, and is put back as it was found.
+        *([f"dhcp-range={leases},1h"] if thing.first else []),
         f"dhcp-option=option:router,{names.LOCAL_GATEWAY}",
         f"dhcp-hostsfile={directory / 'hosts'}",
         f"addn-hosts={directory / 'names'}",

@@ -121,14 +121,16 @@ class RelayDriver:
             ) from None
 
     def _pid(self) -> int | None:
-        """The relay's process, by its own word, else by its pid file."""
+        """The relay's process, by its own word, else by its pid file, else by its command line:
+        it may have lost its directory."""
         with contextlib.suppress(VctError):
             if (state := self.state()) is not None:
                 return state.pid
         try:
             return int((self._paths.run / PID_FILE).read_text())
         except (FileNotFoundError, ValueError):
-            return None
+            running = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+            return next((pid for pid in running if is_relay(pid, str(self._paths.run))), None)
 
     def _last_words(self) -> str:
         try:
