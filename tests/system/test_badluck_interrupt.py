@@ -4,11 +4,22 @@ step. An interrupted verb takes back what it did; after a kill, init or cleanup 
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import cycle
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 from tests.system.conftest import Bed
-from tests.system.trouble import lines_of, signalled, sleeps_in_select, steps_left, talking, until
+from tests.system.trouble import (
+    lines_of,
+    paths_of,
+    signalled,
+    sleeps_in_select,
+    steps_left,
+    talking,
+    until,
+)
+from vct import names
+from vct.drivers.process import run
 
 PAIR = """\
 nodes: {"0001": {}, "0002": {}}
@@ -142,3 +153,22 @@ def test_a_node_start_killed_half_way_is_taken_up_again(bed: Bed) -> None:
         signalled(bed, ("node", "start", "0001"), "Container", SIGKILL, after_s=after_s)
         bed.vct("node", "start", "0001")
         assert bed.json("node", "list")[0]["state"] == "ready"
+
+
+def test_an_interrupted_repair_does_not_damage_again(bed: Bed) -> None:
+    """There is no going back to an interface that lost its address."""
+    file = str(bed.file(PAIR))
+    bed.init(PAIR)
+    fabric = names.fabric_namespace(bed.name)
+    first, second = (names.node_namespace(bed.name, node) for node in ("0001", "0002"))
+    run(["ip", "link", "del", names.uplink_interface(bed.name)])
+    run(["ip", "-n", first, "link", "del", "eth0"])
+    run(["ip", "-n", second, "link", "set", "dev", "eth1", "alias", "unknown"])
+    run(["ip", "-n", fabric, "link", "del", names.segment_bridge("roof")])
+    paths_of(bed).node("0002").config.write_text("")
+    shutil.rmtree(paths_of(bed).run)
+    assert signalled(bed, ("init", file), "Container", SIGINT) == 130
+    assert not [line for line in lines_of(bed) if line["event"] == "stuck"]
+    assert bed.json("init", file)["ready"] == ["0001", "0002"]
+    assert steps_left(bed, "init", file) == []
+    bed.sh("0001", "ping -c1 -W2 rd0002.link && ping -c1 -W2 rd0002")

@@ -118,8 +118,7 @@ def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:
         f"local=/{names.DOMAIN}/",
         "expand-hosts",
         "user=root",
-        # Without a range: one that was found damaged, and is put back as it was found.
-        *([f"dhcp-range={leases},1h"] if thing.first else []),
+        f"dhcp-range={leases},1h",
         f"dhcp-option=option:router,{names.LOCAL_GATEWAY}",
         f"dhcp-hostsfile={directory / 'hosts'}",
         f"addn-hosts={directory / 'names'}",

@@ -55,14 +55,15 @@ class Step:
         return type(self.thing)
 
     def inverse(self) -> Step | None:
-        """The step that takes this one back; None where users' data was deleted for good."""
+        """The step that takes this one back; None where users' data was deleted for good, and
+        where what was there was damaged: it is not damaged again."""
         reason = f"undo: {self.action}"
         match self.action:
             case Action.CREATE:
                 return Step(action=Action.DELETE, thing=self.thing, reason=reason)
-            case Action.CHANGE if self.was is not None:
+            case Action.CHANGE if self.was is not None and self.was.restorable:
                 return Step(action=Action.CHANGE, thing=self.was, was=self.thing, reason=reason)
-            case Action.DELETE if self.kind not in KEEPSAKES:
+            case Action.DELETE if self.kind not in KEEPSAKES and self.thing.restorable:
                 return Step(action=Action.CREATE, thing=self.thing, reason=reason)
         return None
 

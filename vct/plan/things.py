@@ -24,6 +24,11 @@ class Thing:
     def key(self) -> str:
         raise NotImplementedError
 
+    @property
+    def restorable(self) -> bool:
+        """Whether it can be made as it says: not so what was seen damaged, with parts missing."""
+        return True
+
     def __str__(self) -> str:
         return f"{self.noun} {self.key}"
 
@@ -96,6 +101,10 @@ class Uplink(Thing):
     def key(self) -> str:
         return self.interface
 
+    @property
+    def restorable(self) -> bool:
+        return bool(self.host_address and self.fabric_address)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpHost:
@@ -120,6 +129,10 @@ class Dhcp(Thing):
     @property
     def key(self) -> str:
         return self.interface
+
+    @property
+    def restorable(self) -> bool:
+        return bool(self.first and self.last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +168,10 @@ class NodeNetwork(Thing):
     def key(self) -> str:
         return self.node
 
+    @property
+    def restorable(self) -> bool:
+        return bool(self.mac)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
@@ -186,6 +203,10 @@ class Wire(Thing):
     def key(self) -> str:
         return self.link
 
+    @property
+    def restorable(self) -> bool:
+        return self.a is not None and self.b is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port(Thing):
@@ -200,6 +221,10 @@ class Port(Thing):
     @property
     def key(self) -> str:
         return f"{self.segment}:{self.end.node}"
+
+    @property
+    def restorable(self) -> bool:
+        return bool(self.bridge and self.fabric_interface)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +304,10 @@ class Container(Thing):
     @property
     def key(self) -> str:
         return self.node
+
+    @property
+    def restorable(self) -> bool:
+        return bool(self.arch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
