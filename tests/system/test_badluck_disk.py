@@ -11,6 +11,8 @@ import pytest
 from tests.system.conftest import LINE, Bed
 from tests.system.trouble import journal, node_pids, paths_of, steps_left
 from vct.drivers.process import run
+from vct.errors import VctError
+from vct.verbs.record import load_applied
 
 ONE = 'nodes: {"0001": {}}\n'
 
@@ -112,11 +114,13 @@ def test_a_damaged_record_is_named_with_the_way_out(bed: Bed) -> None:
     good = record.read_text()
     for text in (good[: len(good) // 2], "{}", "[]", "null", '{"testbed": 1, "numbers": {}}'):
         record.write_text(text)
-        for arguments in (("status",), ("init", file), ("node", "list")):
-            done = bed.vct(*arguments, check=False)
-            assert (text, arguments, done.code) == (text, arguments, 1)
-            assert str(record) in done.stderr
-            assert "vct init FILE" in done.stderr
+        with pytest.raises(VctError, match="damaged"):
+            load_applied(paths_of(bed))
+    for arguments in (("status",), ("init", file), ("node", "list")):
+        done = bed.vct(*arguments, check=False)
+        assert (arguments, done.code) == (arguments, 1)
+        assert str(record) in done.stderr
+        assert "vct init FILE" in done.stderr
     record.unlink()
     assert bed.json("init", file)["ready"] == ["0001"]
     assert steps_left(bed, "init", file) == []

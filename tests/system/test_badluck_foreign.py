@@ -15,7 +15,9 @@ from tests.system.conftest import LINE, Bed
 from tests.system.trouble import journal
 from vct import names
 from vct.drivers import process
+from vct.drivers.host import ensure_home
 from vct.drivers.process import run
+from vct.paths import Home
 
 
 @contextmanager
@@ -70,9 +72,7 @@ OBSTACLES = {
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_what_is_not_ours_is_named_and_left_alone(bed: Bed, obstacle: str) -> None:
-    bed.vct("--testbed", "other", "cleanup")  # makes nothing, but looks everywhere
-    bed.others.append("other")
-    run_vct_once(bed)
+    ensure_home(Home(root=bed.home))
     with OBSTACLES[obstacle](bed) as name:
         before = snapshot.take()
         done = bed.vct("--json", "init", str(bed.file(LINE)), check=False)
@@ -84,13 +84,6 @@ def test_what_is_not_ours_is_named_and_left_alone(bed: Bed, obstacle: str) -> No
         bed.vct("cleanup", "--flush")
         assert snapshot.leaks(before, patience_s=3) == {}
         assert not journal(bed).exists() or not journal(bed).read_text()
-
-
-def run_vct_once(bed: Bed) -> None:
-    """Make the state root, so that an obstacle can be put into it."""
-    with_root = bed.vct("init", str(bed.file("nodes: {}\n")), check=False)
-    assert with_root.code in (0, 2)
-    bed.vct("cleanup", "--flush")
 
 
 def test_a_state_root_of_somebody_else_is_refused(bed: Bed) -> None:

@@ -84,10 +84,8 @@ def test_an_image_that_is_not_built_is_named_with_the_command(bed: Bed, tmp_path
 
 
 @pytest.mark.parametrize(
-    "place",
-    ["relative/path", "/var/lib/a:b", "/var/lib/a b", '/var/lib/a"b', "/var/lib/a,b", "/a" * 60],
+    ("variable", "place"), [("VCT_HOME", "relative/path"), ("VCT_IMAGES", "/var/lib/a:b c")]
 )
-@pytest.mark.parametrize("variable", ["VCT_HOME", "VCT_IMAGES"])
 def test_a_place_that_cannot_be_used_is_refused(bed: Bed, variable: str, place: str) -> None:
     done = vct_with(bed, {variable: place}, "init", str(bed.file(ONE)))
     assert_clear(done, 2, variable, place)
@@ -177,15 +175,13 @@ def test_status_works_in_an_empty_environment(up: Bed) -> None:
         assert done.stdout
 
 
-@pytest.mark.parametrize("language", ["C", "POSIX", "de_DE.UTF-8", "nonsense"])
-def test_status_works_in_any_language(up: Bed, language: str) -> None:
-    for more in ({}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
-        told = {"LANG": language, "LC_ALL": language} | more
-        done = vct_with(up, told, "status")
-        assert_clear(done, 0)
-        assert "0001" in done.stdout
-        assert_clear(vct_with(up, told, "node", "info"), 0)
-        assert_clear(vct_with(up, told, "--json", "link", "list"), 0)
+@pytest.mark.parametrize("language", ["C", "de_DE.UTF-8", "nonsense"])
+def test_tables_and_json_work_in_any_language(up: Bed, language: str) -> None:
+    told = {"LANG": language, "LC_ALL": language, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = vct_with(up, told, "status")
+    assert_clear(done, 0)
+    assert "0001" in done.stdout
+    assert_clear(vct_with(up, told, "--json", "node", "info"), 0)
 
 
 @pytest.mark.parametrize("arguments", ["status", "--json status", "node info", "--help"])
@@ -218,7 +214,7 @@ def test_a_node_that_is_never_ready_is_shown(bed: Bed) -> None:
     bed.init(LINE)
     bed.sh("0002", "echo nonsense >/etc/ssh/sshd_config.d/bad.conf; echo halted-on >/dev/console")
     bed.vct("node", "stop", "0002")
-    done = bed.vct("--json", "init", "--timeout", "3", str(bed.file(LINE)), check=False)
+    done = bed.vct("--json", "init", "--timeout", "2", str(bed.file(LINE)), check=False)
     assert done.code == 1
     told = json.loads(done.stdout)
     assert told["error"] == "NotReadyError"

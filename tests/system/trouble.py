@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.system.conftest import VCT, Bed
+from tests.system.conftest import IMAGES, VCT, Bed
 from vct import names
 from vct.drivers import process
 from vct.drivers.containers import ContainerDriver, locks_of
 from vct.drivers.files import node_directories
+from vct.model.load import load_testbed
 from vct.paths import Home, TestbedPaths
+from vct.verbs import testbed as verbs
 
 PATIENCE_S = 30.0
 
@@ -80,10 +82,14 @@ def signalled(
     return int(running.wait(timeout=PATIENCE_S))
 
 
-def steps_left(bed: Bed, *arguments: str) -> list[str]:
-    """What a dry run of `init` or `cleanup` would do."""
-    plan = bed.json("--dry-run", *arguments)
-    return [f"{step['action']} {step['kind']} {step['key']}" for step in plan["steps"]]
+def steps_left(bed: Bed, verb: str, word: str = "") -> list[str]:
+    """What `init FILE` or `cleanup [--flush]` would do, asked for in this process."""
+    home = Home(root=bed.home, images=IMAGES)
+    if verb == "init":
+        plan = verbs.plan_init(home, load_testbed(Path(word), bed.name)).plan
+    else:
+        plan = verbs.plan_end(home, bed.name, flush=word == "--flush")
+    return [f"{step.action} {step.thing}" for step in plan.steps]
 
 
 def sleeps_in_select(pid: int) -> bool:
