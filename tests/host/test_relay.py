@@ -24,7 +24,7 @@ from tests.host.link_pair import (
     sockets,
 )
 from vct.drivers import process
-from vct.drivers.relay import RelayDriver, is_relay
+from vct.drivers.relay import RelayDriver, daemon_of
 from vct.errors import VctError
 from vct.paths import TestbedPaths
 from vct.plan.things import Relay, RelayLink
@@ -153,7 +153,7 @@ def test_a_relay_that_hangs_is_replaced(
     os.kill(hung, signal.SIGSTOP)
     driver.create(relay(pair))
     assert pid_of(driver) != hung
-    assert not is_relay(hung, str(paths.run))
+    assert not daemon_of(paths).is_at(hung)
 
 
 def test_a_deleted_relay_leaves_nothing(
@@ -164,7 +164,7 @@ def test_a_deleted_relay_leaves_nothing(
     pid = pid_of(driver)
     driver.delete(wanted)
     assert driver.observe() == []
-    assert not is_relay(pid, str(paths.run))
+    assert not daemon_of(paths).is_at(pid)
     assert list(paths.run.iterdir()) == []
     driver.delete(wanted)
 
@@ -177,7 +177,7 @@ def test_a_stale_pid_file_harms_nobody(driver: RelayDriver, paths: TestbedPaths)
         assert driver.observe() == []
         driver.delete(Relay(testbed=paths.name, links=()))
         assert bystander.poll() is None
-        assert not is_relay(bystander.pid, str(paths.run))
+        assert not daemon_of(paths).is_at(bystander.pid)
     finally:
         bystander.kill()
         bystander.wait()
@@ -268,7 +268,7 @@ def test_a_relay_without_its_socket_ends_by_itself(
     pid = pid_of(driver)
     (paths.run / "relay.sock").unlink()
     deadline_s = time.monotonic() + DEADLINE_S
-    while is_relay(pid, str(paths.run)):
+    while daemon_of(paths).is_at(pid):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     assert not (paths.run / "relay.pid").exists()

@@ -13,6 +13,7 @@ from tests.system.conftest import Bed
 from tests.system.trouble import kill_all, node_pids, paths_of, processes, reboot, steps_left
 from vct import names
 from vct.drivers import process
+from vct.drivers.netns import namespace_path
 from vct.drivers.process import run
 from vct.drivers.shaping_support import has_netem
 
@@ -230,3 +231,29 @@ def test_stale_files_that_name_a_living_process_of_others_do_it_no_harm(bed: Bed
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_names_without_a_namespace_are_remnants(bed: Bed) -> None:
+    """A crash between the two leaves an empty file where a namespace should be."""
+    file = str(bed.file(MIXED))
+    bed.init(MIXED)
+    for lost in (names.node_namespace(bed.name, "0001"), names.fabric_namespace(bed.name)):
+        run(["ip", "netns", "del", lost])
+        namespace_path(lost).touch()
+        assert steps_left(bed, "init", file)
+        assert bed.json("init", file)["ready"] == ["0001", "0002", "0003"]
+        assert steps_left(bed, "init", file) == []
+    run(["ip", "netns", "del", lost])
+    namespace_path(lost).touch()
+    bed.vct("cleanup")
+    assert not namespace_path(lost).exists()
+
+
+def test_cleanup_finds_what_runs_when_all_files_are_gone(bed: Bed) -> None:
+    """Somebody removed the state root by hand, under a running testbed."""
+    bed.init(MIXED)
+    shutil.rmtree(bed.home)
+    shutil.rmtree(paths_of(bed).run)
+    assert steps_left(bed, "cleanup")
+    bed.vct("cleanup")
+    assert steps_left(bed, "cleanup") == []

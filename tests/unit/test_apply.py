@@ -52,7 +52,9 @@ def events(journal: Path) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    return tmp_path / "testbed" / "journal.jsonl"
+    directory = tmp_path / "testbed"
+    directory.mkdir()
+    return directory / "journal.jsonl"
 
 
 def test_it_works(journal: Path) -> None:
@@ -165,7 +167,6 @@ def test_the_journal_says_what_failed_and_what_was_undone(journal: Path) -> None
 
 
 def test_a_long_journal_begins_anew_and_keeps_the_old_one(journal: Path) -> None:
-    journal.parent.mkdir()
     journal.write_text("x" * (4 * 1024 * 1024 + 1))
     apply(FakeWorld(), [Fabric(namespace="vct-ring")], journal)
     assert len(events(journal)) == 2

@@ -17,11 +17,13 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 class Journal:
-    """Appends to a file, which is renamed to `.1` when it has grown past MAX_BYTES."""
+    """Appends to a file, which is renamed to `.1` when it has grown past MAX_BYTES.
+
+    In a testbed whose directory somebody removed there is none.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size > MAX_BYTES:
             file.rename(file.with_name(f"{file.name}.1"))
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from vct import names
 from vct.drivers import netns
+from vct.drivers.daemons import Daemon
 from vct.drivers.netns import inside_command
 from vct.drivers.network import Network
 from vct.drivers.process import run
 from vct.drivers.textfiles import read, write
-from vct.drivers.waiting import wait_for
 from vct.paths import TestbedPaths
 from vct.plan.things import Dhcp, DhcpHost
 
@@ -40,6 +40,8 @@ class DhcpDriver:
         self._pid_file = self._directory / "dnsmasq.pid"
         self._leases = self._directory / "hosts"
         self._names = self._directory / "names"
+        mark = f"--conf-file={self._config}"
+        self._daemon = Daemon(what="dnsmasq", is_its=lambda words: words[1:2] == [mark])
 
     def observe(self) -> list[Dhcp]:
         pid = self._pid()
@@ -76,8 +78,7 @@ class DhcpDriver:
     def delete(self, thing: Dhcp) -> None:
         pid = self._pid()
         if pid:
-            os.kill(pid, signal.SIGTERM)
-            wait_for(lambda: not self._pid(), what="dnsmasq to end", hint=f"kill {pid}")
+            self._daemon.end(pid)
         if self._directory.exists():
             shutil.rmtree(self._directory)
 
@@ -89,17 +90,12 @@ class DhcpDriver:
     def _pid(self) -> int:
         """The running dnsmasq that was started with our file; 0 if there is none."""
         text = read(self._pid_file).strip()
-        if text.isdigit() and self._is_ours(text):
+        if text.isdigit() and self._daemon.is_at(int(text)):
             return int(text)
         if not self._directory.exists() and self._network.fabric not in self._network.snapshot:
             return 0
         # A crash came before it had written the file, or somebody removed that.
-        running = (path.name for path in Path("/proc").iterdir())
-        return next((int(pid) for pid in running if self._is_ours(pid)), 0)
-
-    def _is_ours(self, pid: str) -> bool:
-        command = read(Path("/proc") / pid / "cmdline") if pid.isdigit() else ""
-        return f"--conf-file={self._config}" in command.split("\0")[1:2]
+        return self._daemon.find() or 0
 
 
 def render_config(thing: Dhcp, directory: Path, resolver: Path | None) -> str:

@@ -8,6 +8,7 @@ system is never started: LXC would boot the host's init.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -120,11 +121,15 @@ def stop(guest: Guest, *, kill: bool = False) -> None:
     where = [f"--lxcpath={guest.lxc_path}", f"--name={guest.name}"]
 
     def stopped() -> bool:
-        state, _ = state_of(guest.lxc_path, guest.name)
-        if state in LIVE_STATES:
+        state, pid = state_of(guest.lxc_path, guest.name)
+        if state in LIVE_STATES and guest.config.exists():
             # Later rounds are for a start that was under way and has come alive meanwhile.
             run(["lxc-stop", *where, *how], check=False, timeout_s=HALT_DEADLINE_S + 20)
             how[:] = ["--kill"]
+        elif pid > 0:
+            # lxc-stop cannot stop what has no file. The monitor said just now whose pid it is.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return state == "STOPPED" and not disk_in_use(guest)
 
     halts = not kill and state_of(guest.lxc_path, guest.name)[0] == "RUNNING"

@@ -219,7 +219,8 @@ class Network:
 
     def delete_interface(self, namespace: str, interface: str) -> None:
         """Remove an interface; no error if it or its namespace is gone."""
-        if namespace != HOST and not netns.namespace_inode(namespace):
+        there = namespace == HOST or netns.namespace_inode(namespace)
+        if not there or netns.is_half_made(namespace):
             return
         for index in self.at(namespace).link_lookup(ifname=interface):
             try:

@@ -7,15 +7,13 @@ process that does not answer, after /proc has confirmed that the number is still
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import signal
 import socket
 import sys
 from pathlib import Path
 
 import vct
 from vct.drivers import process
+from vct.drivers.daemons import Daemon
 from vct.drivers.relay_protocol import (
     LOG,
     PID_FILE,
@@ -32,7 +30,6 @@ from vct.plan.things import Relay
 MODULE = "vct.drivers.relay_process"
 START_DEADLINE_S = 10.0
 ANSWER_DEADLINE_S = 2.0
-STOP_DEADLINE_MS = 2000
 LAST_WORDS = 5
 
 
@@ -81,7 +78,7 @@ class RelayDriver:
     def delete(self, thing: Relay) -> None:
         pid = self._pid()
         if pid is not None:
-            _stop(pid, str(self._paths.run))
+            daemon_of(self._paths).end(pid)
         for name in (SOCKET, PID_FILE, LOG):
             (self._paths.run / name).unlink(missing_ok=True)
 
@@ -129,8 +126,7 @@ class RelayDriver:
         try:
             return int((self._paths.run / PID_FILE).read_text())
         except (FileNotFoundError, ValueError):
-            running = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
-            return next((pid for pid in running if is_relay(pid, str(self._paths.run))), None)
+            return daemon_of(self._paths).find()
 
     def _last_words(self) -> str:
         try:
@@ -140,35 +136,7 @@ class RelayDriver:
         return "".join(f"{line}\n" for line in lines)
 
 
-def _stop(pid: int, run: str) -> None:
-    """End this testbed's relay if that is what the number stands for, and wait until it is gone."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if not is_relay(pid, run):
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, number)
-            if _ended(handle):
-                return
-        raise VctError(f"the relay, process {pid}, does not end", hint=f"run: kill -9 {pid}")
-    finally:
-        os.close(handle)
-
-
-def is_relay(pid: int, run: str) -> bool:
-    """Whether a process is the relay whose run directory is `run`."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return MODULE in words and run in words
-
-
-def _ended(handle: int) -> bool:
-    waiting = select.poll()
-    waiting.register(handle, select.POLLIN)
-    return bool(waiting.poll(STOP_DEADLINE_MS))
+def daemon_of(paths: TestbedPaths) -> Daemon:
+    """The relay of this testbed among the processes."""
+    words = {MODULE, str(paths.run)}
+    return Daemon(what=f"the relay of {paths.name}", is_its=words.issubset)

@@ -12,6 +12,9 @@ import fcntl
 import os
 import socket
 import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vct.paths import NAMESPACES
@@ -21,6 +24,9 @@ CLONE_NEWNET = 0x40000000  # linux/sched.h
 # linux/if_tun.h
 TUNSETIFF, TUNGETIFF = 0x400454CA, 0x800454D2
 IFF_TAP, IFF_NO_PI, IFF_PERSIST = 0x0002, 0x1000, 0x0800
+SIOCGIFFLAGS = 0x8913  # linux/sockios.h
+IFF_UP, IFF_RUNNING = 0x1, 0x40  # linux/if.h
+CARRIER_TRIES = 1000  # of 1 ms
 INTERFACE_REQUEST = struct.Struct("=16sH22x")  # ifreq: name, flags
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,16 +49,19 @@ def interface_request(name: str) -> bytes:
 def attach(namespace: str, interface: str) -> Tap:
     """Open a TAP that is there. Raises OSError when it, or its namespace, is not, or is in use."""
     inode = (NAMESPACES / namespace).stat().st_ino
-    descriptor = _open_inside(namespace, interface)
-    try:
-        # Where there is no device any more this makes one, which goes with its descriptor.
-        fcntl.ioctl(descriptor, TUNSETIFF, interface_request(interface))
-        _, flags = _name_and_flags(descriptor)
-        if not flags & IFF_PERSIST:
-            raise OSError(errno.ENODEV, f"there is no TAP {interface} in {namespace}")
-    except OSError:
-        os.close(descriptor)
-        raise
+    with _inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        socket.if_nametoindex(interface)
+        descriptor = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            # Where there is no device any more this makes one, which goes with its descriptor.
+            fcntl.ioctl(descriptor, TUNSETIFF, interface_request(interface))
+            _, flags = _name_and_flags(descriptor)
+            if not flags & IFF_PERSIST:
+                raise OSError(errno.ENODEV, f"there is no TAP {interface} in {namespace}")
+            _wait_for_carrier(control, interface)
+        except OSError:
+            os.close(descriptor)
+            raise
     return Tap(descriptor=descriptor, namespace=namespace, interface=interface, inode=inode)
 
 
@@ -77,8 +86,23 @@ def _name_and_flags(descriptor: int) -> tuple[str, int]:
     return name.rstrip(b"\0").decode(errors="replace"), flags
 
 
-def _open_inside(namespace: str, interface: str) -> int:
-    """A descriptor of the TUN driver in the namespace, if that has the interface."""
+def _wait_for_carrier(control: socket.socket, interface: str) -> None:
+    """The kernel drops what is sent until its own worker has seen that somebody is attached.
+
+    That takes some microseconds, seldom 5 ms; an interface that is switched off is not waited for.
+    """
+    request = INTERFACE_REQUEST.pack(interface.encode(), 0)
+    for _ in range(CARRIER_TRIES):
+        answer = fcntl.ioctl(control, SIOCGIFFLAGS, request)
+        _, flags = INTERFACE_REQUEST.unpack(answer)
+        if flags & IFF_RUNNING or not flags & IFF_UP:
+            return
+        time.sleep(0.001)
+
+
+@contextmanager
+def _inside(namespace: str) -> Iterator[None]:
+    """This thread in another network namespace, for a moment."""
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         there = os.open(NAMESPACES / namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -87,8 +111,7 @@ def _open_inside(namespace: str, interface: str) -> int:
         finally:
             os.close(there)
         try:
-            socket.if_nametoindex(interface)
-            return os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            yield
         finally:
             _enter(here)
     finally:
