@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
-import lzma
 import os
 import stat
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,49 +71,6 @@ def test_owners_and_file_capabilities_are_the_archives(tmp_path: Path, into: Pat
     found = (into / "ping").stat()
     assert (found.st_uid, found.st_gid) == (1234, 56)
     assert os.getxattr(into / "ping", "security.capability") == capability
-
-
-def zstd(raw: bytes) -> bytes:
-    done = process.start(["zstd", "--quiet"], stdin=process.PIPE, stdout=process.PIPE)
-    return done.communicate(raw)[0]
-
-
-COMPRESSIONS = pytest.mark.parametrize(
-    "compress", [gzip.compress, lzma.compress, zstd], ids=["gzip", "xz", "zstd"]
-)
-
-
-@COMPRESSIONS
-def test_compression_is_told_by_the_contents(
-    tmp_path: Path, into: Path, compress: Callable[[bytes], bytes]
-) -> None:
-    archive = tmp_path / "no-ending"
-    archive.write_bytes(compress(tar_bytes(HONEST)))
-    assert unpack(archive, into, size_max=1000).entries == 9
-
-
-@COMPRESSIONS
-@pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_truncated_compressed_archive_is_refused(
-    tmp_path: Path, into: Path, compress: Callable[[bytes], bytes], share: float
-) -> None:
-    packed = compress(tar_bytes((*HONEST, entry("noise", content=os.urandom(50_000)))))
-    archive = tmp_path / "a.tar.x"
-    archive.write_bytes(packed[: int(len(packed) * share)])
-    with pytest.raises(ArchiveError, match="damaged or cut off"):
-        unpack(archive, into, size_max=100_000)
-
-
-@COMPRESSIONS
-def test_a_flipped_bit_is_found(
-    tmp_path: Path, into: Path, compress: Callable[[bytes], bytes]
-) -> None:
-    packed = bytearray(compress(tar_bytes((entry("noise", content=os.urandom(50_000)),))))
-    packed[len(packed) // 2] ^= 0x10
-    archive = tmp_path / "a.tar.x"
-    archive.write_bytes(packed)
-    with pytest.raises(ArchiveError):
-        unpack(archive, into, size_max=100_000)
 
 
 def test_leading_parts_can_be_cut_off(tmp_path: Path, into: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from vct.build.apt import AptSource, bootstrap_sources, checks_dates
 from vct.build.mirror import MirrorError, Snapshot, snapshot
 from vct.build.steps import Places, bootstrap_steps, render_apt_conf
-from vct.build.suites import ARCHIVE, KEYRING, REMOVED_KEYS, suite_of
+from vct.build.suites import ARCHIVE, KEYRING, REMOVED_KEYS
 from vct.build.supplies import Supplies
 from vct.model.recipe import Bootstrap, Recipe, parse_recipe
 
@@ -130,11 +130,6 @@ def taken(sources: tuple[AptSource, ...]) -> Snapshot:
         releases=(),
         options=('Acquire::Check-Valid-Until "false";',),
     )
-
-
-@pytest.mark.parametrize("suite", ["wheezy", "jessie", "bookworm", "trixie"])
-def test_mmdebstraps_hooks_are_on_this_host(suite: str) -> None:
-    assert all(Path(hook).is_dir() for hook in suite_of(suite).hooks)
 
 
 # --- signatures ----------------------------------------------------------------------------------

@@ -115,38 +115,33 @@ class _Entry:
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is not too large to be kept, and knows that an archive has come to its end."""
+    """A header that is refused when what it announces is nonsense or too large to be kept."""
 
-    ended = False
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
-            cls.ended = True
-        header = super().frombuf(buf, encoding, errors)
-        if header.size < 0:
+    def _proc_member(self, reader: tarfile.TarFile) -> Any:
+        """Where tarfile's own comments tell subclasses to step in: the header has been read."""
+        if self.size < 0:
             raise tarfile.ReadError("an entry of negative size")
-        if header.type in EXTENSIONS and header.size > EXTENSION_MAX:
-            raise tarfile.ReadError(f"an extended header of {header.size} bytes")
-        return header
+        if self.type in EXTENSIONS and self.size > EXTENSION_MAX:
+            raise tarfile.ReadError(f"an extended header of {self.size} bytes")
+        return super()._proc_member(reader)  # type: ignore[misc]  # typeshed leaves it out
 
 
 def _entries(stream: _Metered, archive: Path) -> Iterator[_Entry]:
     """The archive's entries; each one's content must be read before the next is asked for."""
-    headers: type[_Header] = type("_Headers", (_Header,), {})
     try:
         with tarfile.open(
             fileobj=stream,  # type: ignore[call-overload]  # read() is all that a stream needs
             mode="r|",
-            tarinfo=headers,
+            tarinfo=_Header,
             bufsize=BUFFER,
         ) as reader:
             while (header := reader.next()) is not None:
                 reader.members = []  # else it keeps all headers
                 yield _Entry(header, _content(reader, header, archive))
+            ended = stream.has_zeros_at(reader.offset)
     except DAMAGE as error:
         raise ArchiveError(archive, f"it is damaged or cut off: {error}") from error
-    if not headers.ended:  # tarfile takes nonsense between entries for the end
+    if not ended:  # tarfile takes nonsense between entries for the end
         raise ArchiveError(archive, "it is damaged or cut off: the end is missing")
 
 
@@ -169,13 +164,20 @@ class _Metered:
 
     def __init__(self, stream: IO[bytes], archive: Path, limit: int) -> None:
         self._stream, self._archive, self._left = stream, archive, limit
+        self._at, self._last = 0, b""
 
     def read(self, size: int) -> bytes:
         block = self._stream.read(size)
+        self._at, self._last = self._at + len(self._last), block
         self._left -= len(block)
         if self._left < 0:
             raise ArchiveError(self._archive, "it is larger than what it was said to hold")
         return block
+
+    def has_zeros_at(self, offset: int) -> bool:
+        """Whether a block of zeros, the mark of an end, is here in what was read last."""
+        block = self._last[offset - self._at :][: tarfile.BLOCKSIZE] if offset >= self._at else b""
+        return block == bytes(tarfile.BLOCKSIZE)
 
     def drain(self) -> None:
         """Read what follows the end, so that the decompressor can check its sums and end well."""
