@@ -29,7 +29,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     **{size.name: partial(_nodes, size) for size in nodes.SIZES},
     "idle": lambda quick: idle.measure(1 if quick else idle.REST_S),
     "layers": lambda quick: layers.measure(1 if quick else 15),
-    "images": lambda quick: images.measure(1 if quick else 3),
+    "images": lambda quick: images.measure(1 if quick else 3, peers=images.has_peers()),
     "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
 }
 
@@ -38,7 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--quick", is_flag=True, help="One round of each: to see that it works.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write all figures here.")
-@click.option("--install", is_flag=True, help="Install Mininet, to measure it too.")
+@click.option("--install", is_flag=True, help="Install what vct is measured beside.")
 def main(names: tuple[str, ...], quick: bool, file: Path | None, install: bool) -> None:
     """Measure vct beside its floors. NAMES choose benchmarks; without, all are run."""
     console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -53,12 +53,7 @@ def run(
     chosen: tuple[str, ...], console: Console, *, quick: bool, file: Path | None, install: bool
 ) -> None:
     """Run the chosen benchmarks, print their tables, write their figures."""
-    left_out = []
-    if "links" in chosen and not links.has_mininet():
-        if install:
-            packages.install([links.MININET])
-        else:
-            left_out.append("links beside Mininet: it is not installed (--install does it)")
+    left_out = _left_out(chosen, install=install)
     load = {"before": round(machine.load(), 2)}
     if load["before"] > machine.QUIET_LOAD:
         click.echo(f"this machine is not quiet: load {load['before']}", err=True)
@@ -77,6 +72,23 @@ def run(
     if file is not None:
         file.write_text(json.dumps(document, indent=2) + "\n")
     _show(console, results, document)
+
+
+def _left_out(chosen: tuple[str, ...], *, install: bool) -> list[str]:
+    """Install what is measured beside vct, if that was asked for; else what is not measured."""
+    wanted = (
+        ("links", "Mininet", [links.MININET], links.has_mininet),
+        ("images", "debootstrap and lxc-create -t debian", images.PEERS, images.has_peers),
+    )
+    left_out = []
+    for name, what, debian, is_there in wanted:
+        if name in chosen and not is_there():
+            if install:
+                packages.install(debian)
+            else:
+                needs = " ".join(debian)
+                left_out.append(f"{name} beside {what}: {needs} not installed (--install does it)")
+    return left_out
 
 
 def _show(console: Console, results: list[Result], document: dict[str, object]) -> None:

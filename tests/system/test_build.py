@@ -145,17 +145,6 @@ def test_an_interrupted_build_leaves_nothing(clean: Workshop, sent: signal.Signa
     assert clean.vct("image", "info", "long").code == 1
 
 
-def test_a_killed_build_leaves_no_mount_and_the_next_one_works(clean: Workshop) -> None:
-    clean.write("killed", "run: ['sleep 1234']")
-    running = clean.start("build", "killed")
-    wait_until(clean.running("sleep 1234", "killed"), "the build is at its command")
-    running.kill()
-    running.wait()
-    wait_until(lambda: not usage.mounted_by(clean.images), "its mounts are gone")
-    clean.write("killed", "run: ['true']")
-    assert clean.vct("build", "killed").code == 0
-
-
 def test_two_builds_at_once_build_it_once(clean: Workshop) -> None:
     clean.write("shared", "run: ['sleep 1.5']")
     first = clean.start("build", "shared")

@@ -66,6 +66,18 @@ def test_every_package_of_an_image_is_known_by_its_digest(
     assert {"apt", "dpkg", "sysvinit-core"} <= entry["packages"].keys()
 
 
+@pytest.mark.slow
+def test_a_locked_build_gives_the_same_files(built: dict[str, Any], tmp_path: Path) -> None:
+    file, images = tmp_path / "vct.lock", tmp_path / "store"
+    answer("image", "lock", "base-debian", "--output", str(file))
+    done = vct("build", "base-debian", "--locked", str(file), VCT_IMAGES=str(images))
+    assert done.code == 0, done.stderr
+    again = store.find_image(images, "base-debian", "amd64")
+    entry = json.loads(file.read_text())["images"]["base-debian"]["amd64"]
+    assert record.read(again)["tree"] == entry["tree"]
+    assert "not those that were locked" not in done.stderr
+
+
 def test_a_bill_of_materials_names_all_packages(built: dict[str, Any]) -> None:
     bill = json.loads(vct("image", "sbom", "base-debian").stdout)
     image = store.find_image(IMAGES, "base-debian", "amd64")

@@ -72,15 +72,14 @@ class Workshop:
     sandbox: FakeSandbox = field(default_factory=FakeSandbox)
     events: list[Progress] = field(default_factory=list)
 
-    def load(self) -> list[Recipe]:
-        return with_parents(["top"], "amd64", [self.recipes])
+    def load(self, *names: str) -> list[Recipe]:
+        return with_parents(names or ["top"], "amd64", [self.recipes])
 
-    def build(self, *, no_cache: bool = False) -> list[BuildResult]:
+    def build(self, *names: str, no_cache: bool = False) -> list[BuildResult]:
         return build(
-            self.load(),
+            wanted_images(self.load(*names), MIRROR),
             images=self.images,
             progress=self.events.append,
-            mirror=MIRROR,
             no_cache=no_cache,
             sandbox=self.sandbox,
         )

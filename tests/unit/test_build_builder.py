@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.build_workshop import Workshop
+from tests.unit.build_workshop import MIRROR, Workshop
 from vct.build import making, store
-from vct.build.builder import BuildResult
+from vct.build.builder import BuildResult, build
 from vct.build.failure import BuildError
+from vct.build.lock import Locked
+from vct.build.plan import wanted_images
 from vct.drivers import process
 from vct.errors import HostError, VctError
 
@@ -112,6 +114,7 @@ def test_a_failure_keeps_the_image_that_was_there(workshop: Workshop) -> None:
         (b"E: File has unexpected size. Mirror sync in progress?", "does not agree with itself"),
         (b"Temporary failure resolving 'mirror.example'", "cannot be reached"),
         (b"E: Unable to locate package foo", "package's name"),
+        (b"E: Failed to fetch http://m/a.deb  404  Not Found", "packages that it does not have"),
         (b"tar: No space left on device", "free some disk space"),
     ],
 )
@@ -121,6 +124,19 @@ def test_known_failures_come_with_advice(workshop: Workshop, said: bytes, advice
     with pytest.raises(BuildError) as caught:
         workshop.build()
     assert advice in caught.value.hint
+
+
+def test_other_files_than_were_locked_are_told(workshop: Workshop) -> None:
+    def locked(name: str, tree: str) -> Locked:
+        return Locked(name=name, arch="amd64", suite="bookworm", tree=tree, packages={})
+
+    locks = {(name, "amd64"): locked(name, tree) for name, tree in (("ground", ""), ("top", "ab"))}
+    wanted = wanted_images(workshop.load(), MIRROR, locks)
+    report = workshop.events.append
+    build(wanted, images=workshop.images, progress=report, sandbox=workshop.sandbox)
+    remarks = [(event.image, event.step) for event in workshop.events if event.note]
+    assert [image for image, _ in remarks] == ["top"]
+    assert "not those that were locked" in remarks[0][1]
 
 
 def test_an_interrupted_build_leaves_nothing(workshop: Workshop) -> None:

@@ -133,9 +133,38 @@ def test_results_have_stable_fields(vct: Vct, monkeypatch: pytest.MonkeyPatch) -
             "cached": False,
             "seconds": 3.5,
             "left_out": [],
+            "output": None,
         }
     ]
     assert vct("build").out == "tiny for amd64: built in 3.5 s (abababababab)\n"
+
+
+def recipes_with(directory: Path, output: str) -> tuple[str, ...]:
+    """The options for a recipe `mine` with this output."""
+    text = f"name: mine\nkind: node\nfrom: base-debian\noutput: {output}\n"
+    (directory / "mine.yaml").write_text(text)
+    return "build", "mine", "--recipes", str(directory), *MIRROR
+
+
+def test_only_what_is_named_is_written(vct: Vct, tmp_path: Path) -> None:
+    command = recipes_with(tmp_path, "{format: tar.zst}")
+    said = vct("--dry-run", *command, "--output", str(tmp_path)).err
+    assert said == f"would write mine for amd64 to {tmp_path}/mine-amd64.tar.zst\n"
+
+
+def test_a_format_that_the_store_does_not_keep_is_told(
+    vct: Vct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "build", lambda *_, **__: [])
+    monkeypatch.setattr(Session, "require_root", lambda *_: None)
+    said = vct(*recipes_with(tmp_path, "{format: lxc}")).err
+    assert "to write its lxc: vct build mine --arch amd64 --output DIR" in said
+    assert vct(*recipes_with(tmp_path, "{format: squashfs}")).err == ""
+
+
+def test_a_place_that_is_wrong_is_told_before_anything_is_built(vct: Vct, tmp_path: Path) -> None:
+    command = recipes_with(tmp_path, "{format: lxc}")
+    assert vct(*command, "--output", str(tmp_path / "none")).code == 2
 
 
 def test_all_means_every_architecture_too(vct: Vct) -> None:

@@ -148,12 +148,13 @@ def test_how_well_an_image_is_packed_counts_only_where_it_is_packed(recipe: Reci
     assert differences(*packed) == ["compression: 3 → 15"]
 
 
-def test_a_fetched_root_is_known_by_its_digest_not_by_its_place(recipe: Recipe) -> None:
-    def fetched(url: str, sha256: str) -> Manifest:
-        fetch = Fetch(url=url, sha256=sha256, format="tar.xz", strip=0, size_max_mib=512)
+def test_a_fetched_root_is_known_by_its_digest_not_by_its_place_or_limit(recipe: Recipe) -> None:
+    def fetched(url: str, sha256: str, size_max_mib: int = 512) -> Manifest:
+        fetch = Fetch(url=url, sha256=sha256, format="tar.xz", strip=0, size_max_mib=size_max_mib)
         return made(replace(recipe, bootstrap=None, fetch=fetch))
 
     assert fetched("https://one/x", "a" * 64) == fetched("https://two/x", "a" * 64)
+    assert fetched("https://one/x", "a" * 64) == fetched("https://one/x", "a" * 64, 1024)
     assert fetched("https://one/x", "a" * 64) != fetched("https://one/x", "b" * 64)
 
 

@@ -12,6 +12,7 @@ from vct.build.bill import Package, parse_installed, parse_shown, with_digests
 from vct.build.lock import LockError, load, lock_of, locked_image, render
 from vct.build.supplies import check_result
 from vct.errors import InputError
+from vct.model.recipe import Recipe, parse_recipe
 
 A, B = "a" * 64, "b" * 64
 
@@ -63,7 +64,10 @@ def test_what_the_mirror_has_no_more_is_named(file: Path) -> None:
     assert locked.missing(has) == []
     assert locked.missing({("apt", "2.6.1", "i386"): B, ("dpkg", "1:1.22", "i386"): B}) == [
         "apt 2.6.1 is another file: sha256 bbbbbbbbbbbb…",
-        "dpkg 1:1.21 is not there",
+        "dpkg 1:1.21 is not there, the mirror has 1:1.22",
+    ]
+    assert locked.missing({("apt", "2.6.1", "i386"): A}) == [
+        "dpkg 1:1.21 is not there, nor is any other version"
     ]
 
 
@@ -92,9 +96,27 @@ def test_what_is_locked_has_a_digest_of_its_own(file: Path) -> None:
     assert locked_image(file, "base", "i386").digest != before
 
 
+BASE = "bootstrap: {suite: bookworm}"
+
+
+def recipe(name: str, beginning: str) -> Recipe:
+    text = f"name: {name}\nkind: node\n{beginning}\n"
+    return parse_recipe(text, Path(f"/recipes/{name}.yaml"), "i386")
+
+
+def test_a_lock_of_another_release_is_told(file: Path) -> None:
+    assert set(lock_of(file, [recipe("base", BASE)])) == {("base", "i386")}
+    with pytest.raises(InputError, match="is of bookworm, the recipe is of trixie") as caught:
+        lock_of(file, [recipe("base", "bootstrap: {suite: trixie}")])
+    assert (caught.value.key, "--set suite=bookworm" in caught.value.hint) == (
+        "images.base.i386.suite",
+        True,
+    )
+
+
 def test_every_image_that_is_built_must_be_locked(file: Path) -> None:
     with pytest.raises(InputError) as caught:
-        lock_of(file, [("base", "i386"), ("node", "i386")])
+        lock_of(file, [recipe("base", BASE), recipe("node", "from: base")])
     assert caught.value.key == "images.node.i386"
     assert caught.value.hint == "build it, then: vct image lock node --arch i386"
 

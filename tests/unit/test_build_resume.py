@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.build_workshop import MIRROR, Workshop
+from tests.unit.build_workshop import Workshop
 from vct.build import store
-from vct.build.builder import build
 from vct.build.failure import BuildError
-from vct.build.recipes import with_parents
 
 # --- layers --------------------------------------------------------------------------------------
 
@@ -59,15 +57,7 @@ def test_no_cache_runs_every_step_again(workshop: Workshop) -> None:
 
 def test_layers_on_a_parent_that_was_made_again_are_of_no_use(workshop: Workshop) -> None:
     workshop.build()
-    ground = with_parents(["ground"], "amd64", [workshop.recipes])
-    build(
-        ground,
-        images=workshop.images,
-        progress=workshop.events.append,
-        mirror=MIRROR,
-        no_cache=True,
-        sandbox=workshop.sandbox,
-    )
+    workshop.build("ground", no_cache=True)
     workshop.write(run="[date, ls]")
     assert set(workshop.layers().values()) == {"build"}
 
@@ -94,13 +84,7 @@ def test_a_squashfs_is_kept_as_one_file(workshop: Workshop) -> None:
 def test_a_parent_that_is_a_squashfs_is_mounted_in_the_build_only(workshop: Workshop) -> None:
     (workshop.recipes / "over.yaml").write_text("name: over\nkind: node\nfrom: top\n")
     workshop.write(output="squashfs")
-    build(
-        with_parents(["over"], "amd64", [workshop.recipes]),
-        images=workshop.images,
-        progress=workshop.events.append,
-        mirror=MIRROR,
-        sandbox=workshop.sandbox,
-    )
+    workshop.build("over")
     parent = store.find_image(workshop.images, "top", "amd64").path
     assert [argv[5] for argv in workshop.sandbox.ran if "squashfs" in argv] == [str(parent)]
 
@@ -116,13 +100,7 @@ def test_what_does_not_need_a_failed_image_is_built_all_the_same(workshop: Works
     (workshop.recipes / "worse.yaml").write_text("name: worse\nkind: node\nfrom: bad\n")
     workshop.sandbox.fails = lambda argv: argv[-1] == "exit 1"
     with pytest.raises(BuildError, match="bad for amd64") as caught:
-        build(
-            with_parents(["worse", "good"], "amd64", [workshop.recipes]),
-            images=workshop.images,
-            progress=workshop.events.append,
-            mirror=MIRROR,
-            sandbox=workshop.sandbox,
-        )
+        workshop.build("worse", "good")
     assert "what it starts from failed: worse for amd64" in caught.value.hint
     names = [image.name for image in store.list_images(workshop.images)]
     assert names == ["good", "ground"]

@@ -8,20 +8,11 @@ import pytest
 
 from vct.build.apt import AptSource
 from vct.build.mirror import Snapshot
-from vct.build.steps import (
-    TIDYING,
-    Places,
-    Step,
-    copy_steps,
-    layer_steps,
-    render_apt_conf,
-    render_dpkg_conf,
-    render_hooks,
-    squashfs_steps,
-    work_steps,
-)
+from vct.build.places import Places
+from vct.build.steps import TIDYING, Step, copy_steps, layer_steps, squashfs_steps, work_steps
 from vct.build.suites import suite_of
 from vct.build.supplies import Supplies
+from vct.build.tool_files import render_apt_conf, render_dpkg_conf, render_hooks
 from vct.model.recipe import Recipe, parse_recipe
 
 JOB = Places(job=Path("/images/tmp/job"))

@@ -12,9 +12,11 @@ import pytest
 
 from vct.build.apt import AptSource, bootstrap_sources, checks_dates
 from vct.build.mirror import MirrorError, Snapshot, snapshot
-from vct.build.steps import Places, bootstrap_steps, render_apt_conf
+from vct.build.places import Places
+from vct.build.steps import bootstrap_steps
 from vct.build.suites import ARCHIVE, KEYRING, REMOVED_KEYS
 from vct.build.supplies import Supplies
+from vct.build.tool_files import render_apt_conf
 from vct.model.recipe import Bootstrap, Recipe, parse_recipe
 
 DATA = Path(__file__).parent / "old_release"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from vct.errors import InputError
 from vct.model import yamltext
 from vct.model.problems import render_path
-from vct.model.yamltext import SIZE_MAX, Tree, parse_tree, read_text
+from vct.model.textfile import SIZE_MAX, read_text
+from vct.model.yamltext import Tree, parse_tree
 
 
 def tree_of(text: str) -> Tree:

@@ -116,6 +116,11 @@ def test_a_result_is_json_or_words(here: Session, capsys: pytest.CaptureFixture[
     assert json.loads(document) == {"nodes": 4}
 
 
+def test_words_are_printed_as_they_are(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    here.emit({}, lambda: "nodes [0001] [red]")
+    assert capsys.readouterr().out == "nodes [0001] [red]\n"
+
+
 def test_news_do_not_mix_with_results(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
     here.say("[bold] is no markup here")
     assert capsys.readouterr() == ("", "[bold] is no markup here\n")

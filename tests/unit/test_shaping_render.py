@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vct.drivers.shaping_netlink import attribute, attributes
+from vct.drivers.rtnetlink_codec import attribute, attributes
 from vct.drivers.shaping_render import (
     DROP,
     NETEM,

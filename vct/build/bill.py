@@ -87,11 +87,16 @@ def with_digests(
 
 def deb_digests(packages: Sequence[Package], apt_conf: Path) -> dict[tuple[str, str, str], str]:
     """The sha256 of the .deb files that the lists of `apt_conf` have for these packages."""
+    return offered([f"{one.name}={one.version}" for one in packages], apt_conf)
+
+
+def offered(names: Sequence[str], apt_conf: Path) -> dict[tuple[str, str, str], str]:
+    """As deb_digests, for `name=version`, or for all versions of `name`."""
     found: dict[tuple[str, str, str], str] = {}
-    for start in range(0, len(packages), AT_ONCE):
-        names = [f"{one.name}={one.version}" for one in packages[start : start + AT_ONCE]]
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
         shown = process.run(
-            ["apt-cache", "show", *names], env={"APT_CONFIG": str(apt_conf)}, check=False
+            ["apt-cache", "show", *some], env={"APT_CONFIG": str(apt_conf)}, check=False
         )
         found |= parse_shown(shown.stdout)
     return found

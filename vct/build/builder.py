@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from vct.build import apt, cache, record, store
-from vct.build.events import Progress, Report
-from vct.build.lock import Locked
+from vct.build.events import Progress, Report, notes
 from vct.build.making import SandboxFactory, Site, make, supplies_of
-from vct.build.plan import Planned, Seen, Wanted, observe, plan_build, wanted_images
+from vct.build.places import Places
+from vct.build.plan import Planned, Seen, Wanted, observe, plan_build
 from vct.build.sandbox import Runner, Sandbox
 from vct.build.schedule import run_in_order
-from vct.build.steps import Places
 from vct.build.trees import remove_tree
 from vct.drivers import process
 from vct.errors import HostError, VctError
-from vct.model.recipe import Recipe
 
 TMPFS_SHARE = 0.6  # of the memory that is available: for the work of all builds
 TMPFS_LEAST_MIB = 1500
@@ -48,30 +46,6 @@ class BuildResult:
 
 
 def build(
-    recipes: Sequence[Recipe],
-    *,
-    images: Path,
-    progress: Report,
-    mirror: str = "",
-    locks: Mapping[tuple[str, str], Locked] | None = None,
-    no_cache: bool = False,
-    refresh: bool = False,
-    jobs: int = 0,
-    sandbox: SandboxFactory | None = None,
-) -> list[BuildResult]:
-    """Make the images of these recipes (parents first) be in the store. As build_wanted."""
-    return build_wanted(
-        wanted_images(recipes, mirror, locks),
-        images=images,
-        progress=progress,
-        no_cache=no_cache,
-        refresh=refresh,
-        jobs=jobs,
-        sandbox=sandbox,
-    )
-
-
-def build_wanted(
     wanted: Sequence[Wanted],
     *,
     images: Path,
@@ -91,10 +65,7 @@ def build_wanted(
     if all(planned.action == "cached" for planned in plan):
         return [_result(planned, 0.0, images) for planned in plan]
 
-    def waiting(words: str) -> None:
-        last = wanted[-1]
-        progress(Progress(image=last.name, arch=last.arch, step=words, lasting=True, note=True))
-
+    waiting = notes(progress, wanted[-1].name, wanted[-1].arch)
     jobs = min(jobs or os.cpu_count() or 1, len(wanted))
     with _told_disk_errors(images):
         store.prepare(images)
@@ -185,10 +156,7 @@ def _apply(want: Wanted, site: Site, *, no_cache: bool) -> BuildResult:
     """Make one image be there. Who else makes it, or makes its parent again, is waited for."""
     images, started = site.images, time.monotonic()
     event = Progress(image=want.name, arch=want.arch, step="")
-
-    def waiting(words: str) -> None:
-        site.report(Progress(image=want.name, arch=want.arch, step=words, lasting=True, note=True))
-
+    waiting = notes(site.report, want.name, want.arch)
     with ExitStack() as stack:
         [planned] = plan_build([want], seen := _seen(want, site), no_cache=no_cache)
         if planned.action == "build":  # only then: others may be using it

@@ -1,9 +1,14 @@
-"""What a build tells while it is under way. The command line shows it, `--events` prints it."""
+"""What a build or an export tells while it is under way. The command line shows it.
+
+With `--events` it prints it as JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +33,21 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+def notes(report: Report, image: str, arch: str) -> Callable[[str], None]:
+    """Called with words, reports them as a remark on this image."""
+
+    def note(words: str) -> None:
+        report(Progress(image=image, arch=arch, step=words, lasting=True, note=True))
+
+    return note
+
+
+@contextmanager
+def told(report: Report, event: Progress) -> Iterator[None]:
+    """Report that a step begins and, if the block succeeds, its end with its seconds."""
+    started = time.monotonic()
+    report(event)
+    yield
+    report(replace(event, done=True, seconds=time.monotonic() - started))

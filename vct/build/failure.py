@@ -21,6 +21,11 @@ ADVICE = (
         "Temporary failure resolving|Could not (resolve|connect)|Connection (refused|timed out)",
         "the mirror cannot be reached: look at the network, or use another one: --mirror URL",
     ),
+    (
+        r"404 +Not Found",
+        "the mirror lists packages that it does not have: fetch its lists anew (--refresh), or use "
+        "another one: --mirror URL",
+    ),
     ("Unable to locate package|has no installation candidate", "look at the package's name"),
     ("No space left on device", "free some disk space or memory"),
 )

@@ -18,6 +18,7 @@ from typing import Any
 
 from vct.build.apt import AptSource, checks_dates
 from vct.build.wheel import wheel_files
+from vct.build.wheel_list import DIRECTORY, read_list
 from vct.model.recipe import HOOKS, Recipe, Run
 
 Manifest = dict[str, Any]
@@ -74,6 +75,7 @@ def _beginning(
         return {"bootstrap": bootstrap, "tools": dict(tools)}
     if recipe.fetch is not None:
         fetch = recipe.fetch
+        # Neither its place nor its limit (size_max): they only decide whether it is had at all.
         return {"fetch": {"sha256": fetch.sha256, "format": fetch.format, "strip": fetch.strip}}
     return {"from": {"name": recipe.parent, "digest": parent}}
 
@@ -113,13 +115,22 @@ def tree(directory: Path) -> dict[str, str]:
 
 
 def _wheels(recipe: Recipe) -> dict[str, str]:
-    files = wheel_files() if recipe.wheels else {}
-    return {name: f"0644 {hashlib.sha256(text).hexdigest()}" for name, text in files.items()}
+    own = wheel_files() if recipe.own_wheel else {}
+    others = {
+        f"{DIRECTORY}/{wheel.name}-{wheel.version}": f"wheel {wheel.sha256}"
+        for file in recipe.wheel_lists
+        for wheel in read_list(file)
+    }
+    return others | {name: f"0644 {hashlib.sha256(text).hexdigest()}" for name, text in own.items()}
 
 
-def tar_of(recipe: Recipe) -> bytes:
-    """A recipe's tree and wheels as an archive to unpack in the new root."""
-    return tar(recipe.files, wheel_files() if recipe.wheels else {})
+def tar_of(recipe: Recipe, others: Mapping[str, bytes] | None = None) -> bytes:
+    """A recipe's tree and wheels as an archive to unpack in the new root.
+
+    `others` are the wheels of its lists (vct.build.wheel_list.fetch), by their path.
+    """
+    own = wheel_files() if recipe.own_wheel else {}
+    return tar(recipe.files, own | dict(others or {}))
 
 
 def tar(directory: Path | None, more: Mapping[str, bytes] | None = None) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from vct.build.bill import Package
 from vct.errors import InputError, VctError
+from vct.model.recipe import Recipe
 
 VERSION = 1
 NAME = "vct.lock"
@@ -37,8 +38,9 @@ class LockError(VctError):
                 [
                     *(f"| {line}" for line in lines[:10]),
                     *more,
-                    "use a mirror that keeps old packages (vct build --mirror URL), or build "
-                    "without --locked and lock anew: vct image lock",
+                    "build without --locked and lock anew (vct image lock), or let this host's apt "
+                    "use an archive that keeps old packages; an image that is built already is "
+                    "carried by: vct image export",
                 ]
             ),
         )
@@ -50,7 +52,8 @@ class LockError(VctError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """What a lock file says of one image. `packages` maps a name to (version, sha256)."""
+    """What a lock file says of one image. `packages` maps a name to (version, sha256), `tree` is
+    the digest of the files that came out when it was locked ("" where nobody knows)."""
 
     name: str
     arch: str
@@ -75,12 +78,17 @@ class Locked:
 
     def missing(self, available: Mapping[tuple[str, str, str], str]) -> list[str]:
         """What the mirror's lists (name, version, arch to sha256) have not as it is locked."""
-        offered = {(name, version): digest for (name, version, _), digest in available.items()}
+        offered: dict[str, dict[str, str]] = {}
+        for (name, version, _), digest in available.items():
+            offered.setdefault(name, {})[version] = digest
         faults = []
         for name, (version, sha256) in self.packages.items():
-            found = offered.get((name, version))
+            versions = offered.get(name, {})
+            found = versions.get(version)
             if found is None:
-                faults.append(f"{name} {version} is not there")
+                has = f"the mirror has {', '.join(sorted(versions))}"
+                words = has if versions else "nor is any other version"
+                faults.append(f"{name} {version} is not there, {words}")
             elif sha256 and found != sha256:
                 faults.append(f"{name} {version} is another file: sha256 {found[:12]}…")
         return faults
@@ -159,6 +167,16 @@ def locked_image(file: Path, name: str, arch: str) -> Locked:
         ) from None
 
 
-def lock_of(file: Path, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Locked]:
-    """What a lock file says of each of these names and architectures. Raises InputError."""
-    return {(name, arch): locked_image(file, name, arch) for name, arch in wanted}
+def lock_of(file: Path, recipes: Iterable[Recipe]) -> dict[tuple[str, str], Locked]:
+    """What a lock file says of each of these. Raises InputError, also for another release."""
+    found = {}
+    for recipe in recipes:
+        locked = found[recipe.name, recipe.arch] = locked_image(file, recipe.name, recipe.arch)
+        if recipe.bootstrap is not None and recipe.bootstrap.suite != locked.suite:
+            raise InputError(
+                f"is of {locked.suite}, the recipe is of {recipe.bootstrap.suite}",
+                file=str(file),
+                key=f"images.{recipe.name}.{recipe.arch}.suite",
+                hint=f"build it with --set suite={locked.suite}, or lock it anew: vct image lock",
+            )
+    return found

@@ -11,34 +11,31 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from vct.build import apt, bill, cache, farm, inputs, locks, record, store, verify
+from vct.build import apt, bill, cache, farm, inputs, locks, record, store, verify, wheel_list
 from vct.build.cache import Kept
-from vct.build.events import Progress, Report
+from vct.build.events import Progress, Report, told
 from vct.build.failure import BuildError, place_of
-from vct.build.layers import BOOTSTRAP, PACKAGES, Layer
+from vct.build.layers import BOOTSTRAP, FILES, PACKAGES, Layer
 from vct.build.mirror import MirrorError
+from vct.build.places import Places
 from vct.build.plan import Wanted
 from vct.build.sandbox import Runner
 from vct.build.steps import (
     ENVIRONMENT,
-    POLICY,
-    Places,
     Step,
     copy_steps,
     layer_steps,
-    render_apt_conf,
-    render_dpkg_conf,
-    render_hooks,
     squashfs_steps,
     work_steps,
 )
 from vct.build.supplies import Supplies, check_lock, check_result, gather
+from vct.build.tool_files import POLICY, render_apt_conf, render_dpkg_conf, render_hooks
 from vct.build.trees import size_mib
 from vct.drivers import process
 from vct.errors import InterruptedByUser
@@ -122,16 +119,12 @@ class Making:
         """Run steps; those with a title are reported. Raises BuildError for one that fails."""
         for step in steps:
             event = replace(self.event, step=step.title, lasting=step.network)
-            started = time.monotonic()
-            if step.title:
-                self.site.report(event)
-            code = self.runner.run(
-                step.argv, env=ENVIRONMENT | dict(step.env), network=step.network
-            )
-            if code != 0:
-                raise BuildError(self.want.recipe, step, code, self.log)
-            if step.title:
-                self.site.report(replace(event, done=True, seconds=time.monotonic() - started))
+            with told(self.site.report, event) if step.title else nullcontext():
+                code = self.runner.run(
+                    step.argv, env=ENVIRONMENT | dict(step.env), network=step.network
+                )
+                if code != 0:
+                    raise BuildError(self.want.recipe, step, code, self.log)
 
     def note(self, words: str) -> None:
         self.site.report(replace(self.event, step=words, note=True, lasting=True))
@@ -221,8 +214,19 @@ def _prepare(making: Making) -> None:
             (places.hooks / name).write_text(text)
             (places.hooks / name).chmod(0o755)
         cache.lend_archives(site.images, want.arch, places.archives)
-    if recipe.files is not None or recipe.wheels:
-        places.files.write_bytes(inputs.tar_of(recipe))
+    if any(layer.label == FILES for layer in missing):
+        wheels = _fetch_wheels(making)
+        places.files.write_bytes(inputs.tar_of(recipe, wheels))
+
+
+def _fetch_wheels(making: Making) -> dict[str, bytes]:
+    """The wheels of the recipe's lists, by their path in the image."""
+    found: dict[str, bytes] = {}
+    directory = cache.fetched_directory(making.site.images)
+    for file in making.want.recipe.wheel_lists:
+        making.note(f"wheels of {file.name}")
+        found |= wheel_list.fetch(file, directory)
+    return found
 
 
 # --- layers --------------------------------------------------------------------------------------
@@ -294,12 +298,14 @@ def _finish(making: Making, seconds: float) -> None:
     finished = making.places.finished
     packages, mirror = _bill(making)
     check_result(making.want.locked, packages)
+    tree = verify.artefact_digest(store.artefact(finished))
+    _tell_other_files(making, tree)
     told = {
         "built": datetime.now(UTC).isoformat(timespec="seconds"),
         "made": uuid.uuid4().hex,
         "seconds": round(seconds, 1),
         "size_mib": size_mib(store.artefact(finished)),
-        "tree": verify.artefact_digest(store.artefact(finished)),
+        "tree": tree,
         "parameters": dict(making.want.recipe.parameters),
         "tools": making.want.manifest.get("tools", {}),
         "mirror": mirror,
@@ -311,6 +317,13 @@ def _finish(making: Making, seconds: float) -> None:
     (finished / "record.json").write_text(json.dumps(told, indent=1) + "\n")
     process.run(["sync", "-f", str(finished)])
     cache.now_on_disk(making.kept)
+
+
+def _tell_other_files(making: Making, tree: str) -> None:
+    """The packages are those of the lock; the files need not be, so it is no error."""
+    locked = making.want.locked
+    if locked is not None and locked.tree not in ("", tree):
+        making.note("its files are not those that were locked: has the recipe changed since?")
 
 
 def _bill(making: Making) -> tuple[list[bill.Package], Mapping[str, Any] | None]:

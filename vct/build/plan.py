@@ -142,25 +142,18 @@ def observe(images: Path, wanted: Iterable[Wanted], *, refresh: bool = False) ->
     usable: set[str] = set()
     stale: dict[str, str] = {}
     for want in wanted:
-        image = _image(images, want.digest)
+        image = store.look_up(images, want.digest)
         if image is not None:
             found[want.digest] = image
             stale[want.digest] = record.stale(image, refresh=refresh)
         with suppress(VctError):  # not built, or damaged: as if it were not there
             named[f"{want.name}.{want.arch}"] = store.find_image(images, want.name, want.arch)
-        parent = _image(images, want.parent) if want.parent else None
+        parent = store.look_up(images, want.parent) if want.parent else None
         ground = parent.made if parent else ""
         if parent or want.parent is None:
             kept = layer_cache.find_layers(images, want.layers, ground)
             usable.update(layer.key for layer in kept)
     return Seen(images=found, named=named, layers=frozenset(usable), stale=stale)
-
-
-def _image(images: Path, digest: str) -> store.Image | None:
-    try:
-        return store.read_image(images, digest)
-    except (FileNotFoundError, NotADirectoryError, VctError):
-        return None
 
 
 # --- the difference ------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vct.build import cache, inputs, recipes, record, store, verify
-from vct.build.builder import build_wanted
-from vct.build.events import Progress, Report
+from vct.build.builder import build
+from vct.build.events import Report, notes
 from vct.build.lock import Locked
 from vct.build.plan import Wanted, wanted_images
 from vct.build.trees import remove_tree
@@ -89,7 +89,7 @@ def lock_entry(images: Path, image: store.Image) -> dict[str, Any]:
     return {
         "suite": suite_of(images, image),
         "tree": told.get("tree", ""),
-        "parameters": told.get("parameters", {}),
+        "parameters": parameters_of(images, image),
         "sources": mirror.get("sources", []),
         "left_out": mirror.get("left_out", []),
         "tools": told.get("tools", {}),
@@ -102,10 +102,29 @@ def lock_entry(images: Path, image: store.Image) -> dict[str, Any]:
 
 def suite_of(images: Path, image: store.Image) -> str:
     """The Debian release at the bottom of an image; "" for what others made."""
-    manifest: Mapping[str, Any] = image.manifest
-    while "from" in manifest:
-        manifest = store.read_image(images, manifest["from"]["digest"]).manifest
-    return str(manifest.get("bootstrap", {}).get("suite", ""))
+    *_, lowest = _downwards(images, image)
+    return str(lowest.manifest.get("bootstrap", {}).get("suite", ""))
+
+
+def parameters_of(images: Path, image: store.Image) -> dict[str, str]:
+    """The parameters that an image and those it starts from were built with."""
+    found: dict[str, str] = {}
+    for one in _downwards(images, image):
+        found = (record.read(one).get("parameters") or {}) | found
+    return found
+
+
+def _downwards(images: Path, image: store.Image) -> Iterator[store.Image]:
+    """An image, what it starts from, what that starts from… Raises VctError where one is gone."""
+    yield (one := image)
+    while "from" in one.manifest:
+        parent = store.look_up(images, one.manifest["from"]["digest"])
+        if parent is None:
+            raise VctError(
+                f"what {one.name} for {one.arch} was built on is not in the store any more",
+                hint=f"build it again: vct build {image.name} --arch {image.arch}",
+            )
+        yield (one := parent)
 
 
 # --- a second time -------------------------------------------------------------------------------
@@ -127,13 +146,11 @@ def verify_image(
     """
     image = store.find_image(images, name, arch)
     told = record.read(image)
-    want = _wanted_again(image, told, images, own_recipes, mirror)
+    want = _wanted_again(image, images, own_recipes, mirror)
 
-    def waiting(words: str) -> None:
-        progress(Progress(image=name, arch=arch, step=words, lasting=True, note=True))
-
+    waiting = notes(progress, name, arch)
     with store.lock_for_build(images, waiting), _scratch(images, want) as scratch:
-        [built] = build_wanted([want], images=scratch, progress=progress)
+        [built] = build([want], images=scratch, progress=progress)
         again = store.read_image(scratch, built.digest)
         found = verify.artefact_digest(image.path)
         other = verify.artefact_digest(again.path)
@@ -154,18 +171,14 @@ def verify_image(
 
 
 def _wanted_again(
-    image: store.Image,
-    told: Mapping[str, Any],
-    images: Path,
-    own_recipes: Path | None,
-    mirror: str,
+    image: store.Image, images: Path, own_recipes: Path | None, mirror: str
 ) -> Wanted:
     """The same image, pinned to its packages. Its recipe must be the same as it was."""
     found = recipes.with_parents(
         [image.name],
         image.arch,
         recipes.recipe_directories(own_recipes),
-        told.get("parameters") or {},
+        parameters_of(images, image),
     )
     level = image.manifest.get("compression")
     if level is not None:

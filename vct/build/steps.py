@@ -8,22 +8,20 @@ is copied to the store's disk: that is the layer.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vct.build.fetch import fetch_argv
 from vct.build.inputs import EPOCH
 from vct.build.layers import BOOTSTRAP, FETCH, FILES, PACKAGES, TIDY
+from vct.build.places import ARCHIVES_IN_ROOT, Places
 from vct.build.suites import suite_of
 from vct.build.supplies import Supplies
 from vct.model.recipe import Recipe, Run
 
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "SOURCE_DATE_EPOCH": str(EPOCH)}
 ARCHIVE_IN_ROOT = "/.vct-files.tar"
-ARCHIVES_IN_ROOT = "/var/cache/apt/archives"
-POLICY = "#!/bin/sh\n# No service starts while the image is built.\nexit 101\n"
 
 # What must not be in an image: who built it, traces of building, keys that all nodes would share.
 TIDYING = """
@@ -50,78 +48,6 @@ class Step:
     key: str = ""
     network: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where one image is built: a directory in the store's tmp/. `work` may be a tmpfs."""
-
-    job: Path
-
-    @property
-    def work(self) -> Path:
-        return self.job / "work"
-
-    @property
-    def root(self) -> Path:
-        """Where the overlay is mounted, and what programs are run in."""
-        return self.work / "root"
-
-    @property
-    def parent(self) -> Path:
-        """Where a parent that is a squashfs is mounted."""
-        return self.work / "parent"
-
-    @property
-    def upper(self) -> Path:
-        """What the layer under way adds."""
-        return self.work / "layer" / "upper"
-
-    @property
-    def below(self) -> Path:
-        """Links to the layers below, called 0, 1, 2…: mount(2) has little room for paths."""
-        return self.job / "below"
-
-    @property
-    def layer(self) -> Path:
-        """What is renamed into the cache: a layer's `upper`."""
-        return self.job / "layer"
-
-    @property
-    def finished(self) -> Path:
-        """What is renamed into the store: root, manifest, record."""
-        return self.job / "image"
-
-    @property
-    def archives(self) -> Path:
-        """This build's downloaded packages, hard links to those in the cache."""
-        return self.job / "archives"
-
-    @property
-    def apt(self) -> Path:
-        """What this build has of the mirror (vct.build.supplies)."""
-        return self.job / "apt"
-
-    @property
-    def hooks(self) -> Path:
-        """mmdebstrap(1) runs what is in here."""
-        return self.job / "hooks"
-
-    @property
-    def files(self) -> Path:
-        return self.job / "files.tar"
-
-    @property
-    def apt_conf(self) -> Path:
-        return self.job / "apt.conf"
-
-    @property
-    def dpkg_conf(self) -> Path:
-        return self.job / "dpkg.conf"
-
-    @property
-    def policy(self) -> Path:
-        return self.job / "policy-rc.d"
 
 
 # --- a build -------------------------------------------------------------------------------------
@@ -352,49 +278,3 @@ def _whole(places: Places, below: int) -> list[Step]:
         *mount_steps(places, below),
         _step("umount", f"{places.root}/proc"),
     ]
-
-
-# --- configuration files of the tools ------------------------------------------------------------
-
-
-def render_dpkg_conf(recipe: Recipe) -> str:
-    """dpkg.cfg(5) that stays in the image, so that later layers leave out the same."""
-    return "".join(f"path-exclude={pattern}\n" for pattern in recipe.exclude)
-
-
-def render_hooks(places: Places) -> dict[str, str]:
-    """mmdebstrap's hooks, by file name: they let it use our lists and the archive cache."""
-    archives = shlex.quote(str(places.archives))
-    inside = f'"$1{ARCHIVES_IN_ROOT}"'
-    lists = shlex.quote(f"{places.apt / 'lists'}/.")
-    return {
-        "setup40-lists": f'#!/bin/sh -e\ncp -a {lists} "$1/var/lib/apt/lists/"\n',
-        "setup50-archives": f"#!/bin/sh -e\nmkdir -p {inside}\nmount --bind {archives} {inside}\n",
-        "customize99-archives": f"#!/bin/sh -e\numount {inside}\n",
-    }
-
-
-def render_apt_conf(
-    arch: str, acquire: Iterable[str], places: Places | None, supplies: Supplies | None
-) -> str:
-    """apt.conf(5) for mmdebstrap (no `places`: it adds its own), or for the host's apt.
-
-    `acquire` is the way to the mirror; `supplies` know it too.
-    """
-    lines = ['Acquire::Languages "none";', 'Acquire::Retries "3";', *acquire]
-    lines = [*(supplies.options() if supplies else lines), 'APT::Sandbox::User "root";']
-    if places is not None:
-        lines += [
-            f'APT::Architecture "{arch}";',
-            f'APT::Architectures {{ "{arch}"; }};',
-            'APT::Install-Recommends "false";',
-            f'Dir "{places.root}";',
-            f'Dir::State::status "{places.root}/var/lib/dpkg/status";',
-            *(supplies.outside() if supplies else [f'Dir::State::lists "{places.work}/lists";']),
-            'Dir::Cache::pkgcache "";',
-            'Dir::Cache::srcpkgcache "";',
-            f'DPkg::Chroot-Directory "{places.root}";',
-            'DPkg::Options { "--force-unsafe-io"; };',
-            'DPkg::Use-Pty "false";',
-        ]
-    return "\n".join(lines) + "\n"

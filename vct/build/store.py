@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vct.build import cache, locks
+from vct.build import locks
 from vct.build.trees import remove_tree
 from vct.build.usage import check_unused as check_unused
 from vct.build.usage import mounted_by as mounted_by
@@ -119,6 +119,14 @@ def read_image(images: Path, digest: str) -> Image:
         raise _damaged(directory) from None
 
 
+def look_up(images: Path, digest: str) -> Image | None:
+    """The image with this digest; None where there is none, or a damaged one."""
+    try:
+        return read_image(images, digest)
+    except (FileNotFoundError, NotADirectoryError, VctError):
+        return None
+
+
 def _format(directory: Path) -> str | None:
     """The format of what is in an image's directory; None when there is nothing."""
     if (directory / ARTEFACTS[DIRECTORY]).is_dir():
@@ -174,6 +182,8 @@ def prepare(images: Path) -> None:
     (images / IMAGES_MARK).write_text(MARK_TEXT)
     for name in ("names", "store", "tmp", "logs", "locks"):
         (images / name).mkdir(exist_ok=True)
+    from vct.build import cache  # and with it what reads recipes: who starts nodes needs none of it
+
     cache.prepare(images)
     (images / "tmp").chmod(0o700)
 

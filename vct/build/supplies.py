@@ -65,6 +65,10 @@ class Supplies:
         """The sha256 of packages' .deb files, as the lists have them."""
         return bill.deb_digests(list(packages), self.directory / "lookup.conf")
 
+    def offered(self, names: Iterable[str]) -> dict[tuple[str, str, str], str]:
+        """All versions that the lists have of packages, with their .deb files' sha256."""
+        return bill.offered(list(names), self.directory / "lookup.conf")
+
 
 def gather(
     sources: tuple[AptSource, ...],
@@ -112,14 +116,10 @@ def check_lock(supplies: Supplies, present: Iterable[Package]) -> None:
         return
     there = {(one.name, one.version) for one in present}
     wanted = [
-        Package(
-            name=name, version=version, arch=locked.arch, source="", source_version="", size_kib=0
-        )
-        for name, (version, _) in locked.packages.items()
-        if (name, version) not in there
+        name for name, (version, _) in locked.packages.items() if (name, version) not in there
     ]
     faults = locked.missing(
-        supplies.digests(wanted)
+        supplies.offered(wanted)
         | {(*pair, ""): locked.packages[pair[0]][1] for pair in there if pair[0] in locked.packages}
     )
     if faults:

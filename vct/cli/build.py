@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vct.build import builder, lock, plan, recipes
+from vct.build import builder, lock, plan, recipes, store
+from vct.build.formats.output import (
+    Output,
+    Written,
+    is_kept_otherwise,
+    planned_outputs,
+    write_output,
+)
 from vct.build.lock import Locked
 from vct.build.plan import Planned
 from vct.cli.build_progress import BuildProgress
@@ -51,6 +58,40 @@ SET = click.option(
 # --- vct build -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a command line of `vct build` asks for: its arguments and options."""
+
+    names: tuple[str, ...]
+    arch: str | None
+    everything: bool
+    no_cache: bool
+    jobs: int | None
+    publish: bool
+    events: bool
+    refresh: bool
+    locked: Path | None
+    output: Path | None
+    parameters: dict[str, str]
+    mirror: str
+    own_recipes: Path | None
+
+    def recipes(self) -> list[Recipe]:
+        """The recipes, and those that they start from."""
+        found = wanted_recipes(
+            self.names, self.everything, self.arch, self.own_recipes, self.parameters
+        )
+        return [_packed_smaller(recipe) for recipe in found] if self.publish else found
+
+    def asks_for(self, recipe: Recipe) -> bool:
+        """Whether it is named, not only started from."""
+        return self.everything or recipe.name in (self.names or (DEFAULT_IMAGE,))
+
+    def locks(self, found: Sequence[Recipe]) -> dict[tuple[str, str], Locked] | None:
+        """What the lock file says of these."""
+        return lock.lock_of(self.locked, found) if self.locked else None
+
+
 @click.command(cls=Command)
 @click.argument("names", metavar="[IMAGE]...", nargs=-1, shell_complete=complete_recipe)
 @click.option(
@@ -78,60 +119,90 @@ SET = click.option(
     metavar="FILE",
     help="Take the package versions of this lock file (vct image lock), no others.",
 )
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write the images that are named here into DIR, in their recipes' formats.",
+)
 @SET
 @MIRROR
 @RECIPES
-def build(
-    names: tuple[str, ...],
-    arch: str | None,
-    everything: bool,
-    no_cache: bool,
-    jobs: int | None,
-    publish: bool,
-    events: bool,
-    refresh: bool,
-    locked: Path | None,
-    parameters: dict[str, str],
-    mirror: str,
-    own_recipes: Path | None,
-) -> None:
+def build(**given: Any) -> None:
     """Build images from recipes, by default node-debian, and what they start from.
 
     Of an image only the layers from the first change on are made; without one, nothing is.
     """
-    here = session()
-    check_mirror(mirror)
-    found = wanted_recipes(names, everything, arch, own_recipes, parameters, publish=publish)
-    _tell_left_out(here, own_recipes, parameters if everything else None)
-    locks = lock.lock_of(locked, [(one.name, one.arch) for one in found]) if locked else None
+    here, wish = session(), Wish(**given)
+    found = wish.recipes()
+    asked = [one for one in found if wish.asks_for(one)]
+    outputs = planned_outputs(asked, wish.output) if wish.output else []
+    _tell_left_out(here, wish.own_recipes, wish.parameters if wish.everything else None)
+    locks = wish.locks(found)
     if here.dry_run:
-        _tell_plan(here, planned_images(here, found, mirror, no_cache=no_cache, locks=locks))
+        planned = planned_images(here, found, wish.mirror, no_cache=wish.no_cache, locks=locks)
+        _tell_plan(here, planned, outputs)
         return
     here.require_root("images are made of files of root's")
-    with BuildProgress(here, events=events) as progress:
+    with BuildProgress(here, events=wish.events) as progress:
         results = builder.build(
-            found,
+            plan.wanted_images(found, wish.mirror, locks),
             images=here.home.images,
             progress=progress.report,
-            mirror=mirror,
-            locks=locks,
-            no_cache=no_cache,
-            refresh=refresh,
-            jobs=jobs or 0,
+            no_cache=wish.no_cache,
+            refresh=wish.refresh,
+            jobs=wish.jobs or 0,
         )
-    _tell_results(here, results)
+        written = _write(here, outputs, progress)
+    _tell_results(here, results, written)
+    if wish.output is None:
+        _tell_kept_otherwise(here, asked)
 
 
-def _tell_results(here: Session, results: Sequence[builder.BuildResult]) -> None:
+def _write(here: Session, outputs: Sequence[Output], progress: BuildProgress) -> list[Written]:
+    if not outputs:
+        return []
+    images = here.home.images
+    with store.lock_for_build(images, here.say):
+        return [write_output(images, one, report=progress.report) for one in outputs]
+
+
+def _tell_kept_otherwise(here: Session, asked: Sequence[Recipe]) -> None:
+    """What a recipe asks for and the store does not keep."""
+    for one in asked:
+        if is_kept_otherwise(one):
+            words = f"vct build {one.name} --arch {one.arch} --output DIR"
+            here.say(f"{one.name} is kept as a directory; to write its {one.output}: {words}")
+
+
+def _tell_results(
+    here: Session, results: Sequence[builder.BuildResult], written: Sequence[Written]
+) -> None:
+    places = {(one.output.name, one.output.arch): str(one.output.target) for one in written}
     lines = [_result_line(result) for result in results]
-    here.emit([_result_data(result) for result in results], lambda: "\n".join(lines))
+    lines += [_written_line(one) for one in written]
+    data = [
+        _result_data(result) | {"output": places.get((result.name, result.arch))}
+        for result in results
+    ]
+    here.emit(data, lambda: "\n".join(lines))
+
+
+def _written_line(written: Written) -> str:
+    output = written.output
+    verb = "written to" if written.new else "is there already:"
+    return f"{output.name} for {output.arch}: {verb} {output.target}"
 
 
 def _packed_smaller(recipe: Recipe) -> Recipe:
+    if recipe.output != store.SQUASHFS:
+        return recipe
     return replace(recipe, compression=max(recipe.compression, PUBLISHED_LEVEL))
 
 
-def _tell_plan(here: Session, planned: Sequence[Planned]) -> None:
+def _tell_plan(here: Session, planned: Sequence[Planned], outputs: Sequence[Output]) -> None:
+    for one in outputs:
+        here.say(f"would write {one.name} for {one.arch} to {one.target}")
     here.emit([_planned_data(one) for one in planned], lambda: _plan_table(planned))
 
 
@@ -164,25 +235,14 @@ def _result_line(result: builder.BuildResult) -> str:
 # --- which images --------------------------------------------------------------------------------
 
 
-def check_mirror(mirror: str) -> None:
-    """Raises UsageError for a --mirror that is none."""
-    if mirror and not mirror.startswith(("http://", "https://")):
-        raise UsageError(f"--mirror: {mirror!r} is not a URL", hint="write http://… or https://…")
-
-
 def wanted_recipes(
     names: Sequence[str],
     everything: bool,
     arch: str | None,
     own: Path | None,
     parameters: dict[str, str],
-    *,
-    publish: bool = False,
 ) -> list[Recipe]:
-    """The recipes that a command line asks for, for each architecture, parents first.
-
-    `publish` packs them smaller, which takes longer.
-    """
+    """The recipes that a command line asks for, for each architecture, parents first."""
     directories = recipes.recipe_directories(own)
     both = arch == BOTH or (everything and arch is None)
     found: list[Recipe] = []
@@ -197,7 +257,7 @@ def wanted_recipes(
                 if one in recipes.find_recipe(name, directories, one, parameters).architectures
             ]
         found += recipes.with_parents(here, one, directories, parameters)
-    return [_packed_smaller(recipe) for recipe in found] if publish else found
+    return found
 
 
 def planned_images(
@@ -253,7 +313,6 @@ def why(
 ) -> None:
     """Say what changed since an image, and those it starts from, were built, layer by layer."""
     here = session()
-    check_mirror(mirror)
     found = wanted_recipes([image], False, arch, own_recipes, parameters)
     planned = planned_images(here, found, mirror)
     here.emit(

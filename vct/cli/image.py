@@ -15,7 +15,7 @@ from vct.build import inputs, recipes, store, usage
 from vct.cli.lazy import Entry, LazyGroup
 from vct.cli.options import Command
 from vct.cli.session import Session, session
-from vct.errors import RefusedError, VctError
+from vct.errors import RefusedError, UsageError, VctError
 from vct.model.recipe import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -32,12 +32,18 @@ def complete_recipe(_ctx: click.Context, _param: click.Parameter, incomplete: st
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _complete_image(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_image(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     try:
         names = {name for name, _ in store.image_names(Session().home.images)}
     except VctError:  # the settings are wrong: whoever runs a command will be told
         return []
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _checked_mirror(_ctx: click.Context, _param: click.Parameter, mirror: str) -> str:
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise UsageError(f"--mirror: {mirror!r} is not a URL", hint="write http://… or https://…")
+    return mirror
 
 
 ARCH = click.option(
@@ -59,11 +65,12 @@ RECIPES = click.option(
 MIRROR = click.option(
     "--mirror",
     default="",
+    callback=_checked_mirror,
     envvar="VCT_MIRROR",
     metavar="URL",
     help="The Debian mirror, instead of the one that this host's apt uses.",
 )
-IMAGE = click.argument("image", metavar="IMAGE", shell_complete=_complete_image)
+IMAGE = click.argument("image", metavar="IMAGE", shell_complete=complete_image)
 
 
 # --- vct image -----------------------------------------------------------------------------------

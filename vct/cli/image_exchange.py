@@ -14,24 +14,17 @@ import click
 from vct.build import store
 from vct.build.formats import export as exporting
 from vct.build.formats import importing, origin, publishing
-from vct.cli.image import ARCH, IMAGE
+from vct.cli.build_progress import BuildProgress
+from vct.cli.image import ARCH, IMAGE, complete_image
 from vct.cli.options import Command
-from vct.cli.session import Session, session
-from vct.errors import UsageError, VctError
+from vct.cli.session import session
+from vct.errors import UsageError
 from vct.model.recipe import ARCHITECTURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 MIB = 1 << 20
-
-
-def _complete_image(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    try:
-        names = {name for name, _ in store.image_names(Session().home.images)}
-    except VctError:  # the settings are wrong: whoever runs a command will be told
-        return []
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 # --- vct image export ----------------------------------------------------------------------------
@@ -69,7 +62,7 @@ def export(image: str, arch: str, form: str, output: Path | None, level: int | N
     here = session()
     found = store.find_image(here.home.images, image, arch)
     exporting.check_level(form, level)
-    target = exporting.target_of(found, form, output)
+    target = exporting.target_of(image, arch, form, output)
     if here.dry_run:
         planned = {"image": image, "arch": arch, "digest": found.digest, "format": form}
         here.emit(
@@ -77,8 +70,10 @@ def export(image: str, arch: str, form: str, output: Path | None, level: int | N
         )
         return
     here.require_root("an image's files are of all its users")
-    with store.lock_for_build(here.home.images, here.say):
-        done = exporting.export(found, format=form, target=target, level=level, say=here.say)
+    with store.lock_for_build(here.home.images, here.say), BuildProgress(here) as progress:
+        done = exporting.export(
+            found, format=form, target=target, level=level, report=progress.report
+        )
     data: dict[str, object] = {
         "path": str(done.path),
         "format": form,
@@ -177,7 +172,7 @@ def _imported_data(done: importing.Imported) -> dict[str, object]:
 
 @click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("names", metavar="[IMAGE]...", nargs=-1, shell_complete=_complete_image)
+@click.argument("names", metavar="[IMAGE]...", nargs=-1, shell_complete=complete_image)
 @click.option(
     "--arch", type=click.Choice(ARCHITECTURES), multiple=True, help="Only these architectures."
 )
@@ -211,9 +206,9 @@ def publish(
         return
     here.require_root("an image's files are of all its users")
     os.umask(0o022)  # a web server reads it
-    with store.lock_for_build(here.home.images, here.say):
+    with store.lock_for_build(here.home.images, here.say), BuildProgress(here) as progress:
         done = publishing.publish(
-            directory.absolute(), images, level=level, keep=keep, say=here.say
+            directory.absolute(), images, level=level, keep=keep, report=progress.report
         )
     here.emit([asdict(one) for one in done], lambda: _table(done))
 

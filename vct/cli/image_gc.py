@@ -13,8 +13,8 @@ from vct.cli.session import session
 def gc_() -> None:
     """Free images, layers and downloaded packages that nothing uses.
 
-    What has a name, what a container is configured with, and what any process of this host has
-    mounted stays. What a failed build has finished goes too.
+    What has a name, what a container of this state root (VCT_HOME) is configured with, and what any
+    process of this host has mounted stays. What a failed build has finished goes too.
     """
     here = session()
     images = here.home.images

@@ -31,6 +31,7 @@ def render_run(
         f"lxc.arch = {lxc_config.ARCHITECTURES[arch]}",
         *lxc_config.root_lines(root, init),
         "lxc.net.0.type = empty",
+        "lxc.net.0.flags = up",  # lo, before anything can be run: an init takes its time
         *lxc_config.log_lines(paths.console_log, paths.monitor_log),
         *lxc_config.SYSTEM,
         *lxc_config.group_lines(

@@ -26,8 +26,9 @@ from vct.model.recipe_written import (
     WrittenRecipe,
     WrittenRun,
 )
+from vct.model.textfile import read_text
 from vct.model.validate import suggestion, validated
-from vct.model.yamltext import Tree, kind_of, parse_tree, read_text
+from vct.model.yamltext import Tree, kind_of, parse_tree
 
 __all__ = [
     "ARCHITECTURES",
@@ -91,8 +92,8 @@ class Recipe:
     """How one image is made for `arch`. One of `parent`, `bootstrap` and `fetch` is set.
 
     `exclude` are dpkg path patterns that packages of this and of later layers do not install;
-    `files` is a directory whose tree is copied in; `wheels` (vct's own) go to usr/share/vct/wheels;
-    `run` has the commands, then the hooks.
+    `files` is a directory whose tree is copied in. Wheels go to usr/share/vct/wheels: vct's own if
+    `own_wheel`, and those that the files `wheel_lists` name. `run` has commands, then hooks.
     `parameters` are the values that were used. `places` says where in `source` a key stands.
     """
 
@@ -108,7 +109,8 @@ class Recipe:
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     files: Path | None
-    wheels: tuple[str, ...] = ()
+    own_wheel: bool = False
+    wheel_lists: tuple[Path, ...] = ()
     run: tuple[Run, ...]
     output: str
     compression: int
@@ -198,7 +200,10 @@ class _Reading:
             packages=tuple(self.packages()),
             exclude=tuple(written.exclude),
             files=self.file.parent.parent / written.files if written.files else None,
-            wheels=tuple(written.wheels),
+            own_wheel="vct" in written.wheels,
+            wheel_lists=tuple(
+                self.file.parent.parent / wheel for wheel in written.wheels if wheel != "vct"
+            ),
             run=(*self.commands(), *self.hooks()),
             output=written.output.format,
             compression=written.output.compression,
@@ -374,4 +379,15 @@ def _check_files(recipe: Recipe) -> None:
         )
 
 
-CHECKS: tuple[Callable[[Recipe], None], ...] = (_check_name, _check_beginning, _check_files)
+def _check_wheels(recipe: Recipe) -> None:
+    for path in recipe.wheel_lists:
+        if not path.is_file():
+            raise recipe.error("wheels", f"there is no file {path}", hint="add it")
+
+
+CHECKS: tuple[Callable[[Recipe], None], ...] = (
+    _check_name,
+    _check_beginning,
+    _check_files,
+    _check_wheels,
+)

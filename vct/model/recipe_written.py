@@ -31,6 +31,7 @@ FORMATS = ("directory", "squashfs", "tar.zst", "lxc", "incus")
 FETCHED = ("tar.gz", "tar.xz", "tar.zst", "squashfs")
 NAME_MAX = 63
 COMPRESSION_MAX = 22  # zstd's
+WHEEL_LIST = ".wheels.txt"  # pip's requirements, each with its version and digest
 PARAMETER = r"[a-z][a-z0-9_]*"
 FILLED = r"\$\{"  # in the JSON Schema: what a parameter is to fill in is not known there
 
@@ -84,6 +85,17 @@ def _below(text: str) -> str:
 def _written(text: str) -> str:
     if not text.strip():
         raise WrongValue("is empty", hint="write a shell command, or remove the line")
+    return text
+
+
+def _wheel(text: str) -> str:
+    if text.endswith(WHEEL_LIST):
+        return _below(text)
+    if text != "vct":
+        raise WrongValue(
+            f"unknown wheel {shorten(text)!r}",
+            hint=f"write vct for our own, or a list of others: recipes/NAME{WHEEL_LIST}",
+        )
     return text
 
 
@@ -170,7 +182,11 @@ Url = Annotated[
 Sha256 = Annotated[
     str, *_matching(r"[0-9a-f]{64}", "a sha256", "write 64 hex digits, as sha256sum prints them")
 ]
-Wheel = Annotated[str, *_one_of(("vct",), "wheel")]
+Wheel = Annotated[
+    str,
+    AfterValidator(_wheel),
+    Field(json_schema_extra={"pattern": rf"^vct$|\.wheels\.txt$|{FILLED}"}),
+]
 Version = Annotated[
     str, *_matching(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*", "a version", 'write such as "1.2"', NAME_MAX)
 ]

@@ -7,14 +7,12 @@ vct leaves behind is cleared by the next one. Called by the command line and by 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +20,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vct.apply.lock import locked
 from vct.build.store import find_image, read_image
 from vct.drivers import guest as guests
 from vct.drivers import process
@@ -31,10 +28,11 @@ from vct.drivers.guest import Guest
 from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.layers import Layers
 from vct.drivers.lxc_config import INIT, uses_cgroup2
-from vct.drivers.run_config import IDLE, ending_group, group_of, render_run, write_below
+from vct.drivers.run_config import IDLE, group_of, render_run, write_below
 from vct.drivers.textfiles import read, write
 from vct.errors import LockedError, RefusedError, UsageError, VctError
 from vct.paths import Home, ImageRunPaths
+from vct.verbs.run_lock import run_locked, undisturbed
 
 DEFAULT_SIZE_MIB = 512
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")  # is a host name too
@@ -42,7 +40,6 @@ SHELL = ("sh", "-c", 'exec "$(command -v bash || command -v sh)" -l')
 KILLED = frozenset({128 + signal.SIGHUP, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
 HALT_DEADLINE_S = 10.0
 BLOCK = 512  # the unit of st_blocks, whatever the file system's is (stat(2))
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +101,7 @@ def running(home: Home, wanted: Wanted) -> Iterator[Guest]:
     ensure_home(home)
     clear_left_behind(home)
     paths = home.image_run(wanted.name or f"{wanted.image}-{secrets.token_hex(3)}")
-    with _locked(home, paths):
+    with run_locked(home, paths):
         guest: Guest | None = None
         try:
             run = _prepared(home, paths, wanted)
@@ -112,7 +109,7 @@ def running(home: Home, wanted: Wanted) -> Iterator[Guest]:
             _start(guest, paths, run)
             yield guest
         finally:
-            with _undisturbed():
+            with undisturbed():
                 keep = not wanted.temporary and bool(read(paths.record))
                 try:
                     if guest and keep and wanted.boot:
@@ -172,7 +169,7 @@ def remove(home: Home, name: str) -> None:
     if not NAME.fullmatch(name) or not paths.mark.exists():
         have = ", ".join(seen.name for seen in runs(home)) or "none"
         raise UsageError(f"there is no run {name}", hint=f"runs here: {have}")
-    with _locked(home, paths), _undisturbed():
+    with run_locked(home, paths), undisturbed():
         _end(home, paths, remove=True)
 
 
@@ -294,7 +291,7 @@ def _foreground(guest: Guest, command: Sequence[str]) -> int:
     try:
         code = int(running.wait())
     except BaseException:
-        with _undisturbed():
+        with undisturbed():
             guests.stop(guest, kill=True)  # then it ends by itself, and gives the terminal back
             running.wait()
         raise
@@ -338,60 +335,3 @@ def _end(home: Home, paths: ImageRunPaths, *, remove: bool) -> None:
     guests.discard_remains(guest)
     if remove and paths.mark.exists():
         shutil.rmtree(paths.root)
-
-
-@contextmanager
-def _locked(home: Home, paths: ImageRunPaths) -> Iterator[None]:
-    """Hold a run's lock; its file goes with the block."""
-    try:
-        with locked(paths.lock, of=f"run {paths.name}"), _among_others(home):
-            try:
-                yield
-            finally:
-                shutil.rmtree(paths.run, ignore_errors=True)
-                with suppress(OSError):  # others'
-                    for directory in paths.run.parents:
-                        if directory.is_relative_to(home.run):
-                            directory.rmdir()
-    except LockedError as error:
-        inside = guests.attach_command(home.image_runs, paths.name, ["sh"])
-        error.hint = f"get inside too: {process.render_command(inside)}\nor {error.hint}"
-        raise
-
-
-@contextmanager
-def _among_others(home: Home) -> Iterator[None]:
-    """Control groups and directories around all runs are there for the block; whoever comes out
-    last removes them."""
-    home.image_runs.mkdir(mode=0o711, exist_ok=True)
-    directory = os.open(home.image_runs, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_SH)
-        yield
-    finally:
-        # First let go, then try to have it alone: of two that end together one must succeed.
-        fcntl.flock(directory, fcntl.LOCK_UN)
-        with suppress(BlockingIOError):
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            group = Path(group_of(home.image_runs, "any")).parent
-            guests.discard_parents(str(group), ending_group(home.image_runs), home.image_runs)
-        os.close(directory)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and its like do not tear the ending, which is what they ask for anyway.
-
-    Not SIG_IGN: programs that are started meanwhile would inherit that.
-    """
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as with nohup
-            signal.signal(number, lambda *_: None)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vct.build import store
+from vct.build.events import Progress, Report, told
 from vct.build.formats import description, metadata, programs
 from vct.build.formats.description import Description, FileFacts
 from vct.build.formats.source import opened
@@ -31,7 +33,7 @@ META_XZ, ROOT_XZ, INCUS_META, ROOT_SQUASHFS = (
     "meta.tar.xz", "rootfs.tar.xz", "incus.tar.xz", "rootfs.squashfs",
 )  # fmt: skip
 PACKED = 4  # a squashfs in the store unpacks to about so many times its size
-Say = Callable[[str], None]
+STEPS = 3  # of an export: reading, writing, describing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +180,19 @@ def check_level(format: str, level: int | None) -> None:  # noqa: A002 - the fie
     )
 
 
-def target_of(image: store.Image, format: str, output: Path | None) -> Path:  # noqa: A002
-    """Where an export goes: `output`, or in it if it is a directory, under the image's name.
+def default_name(name: str, arch: str, format: str) -> str:  # noqa: A002
+    """How an export is called where the user does not say."""
+    return f"{name}-{arch}{FORMATS[format].ending}"
+
+
+def target_of(name: str, arch: str, format: str, output: Path | None) -> Path:  # noqa: A002
+    """Where an image's export goes: `output`, or in it if it is a directory, under its name.
 
     Raises RefusedError when something is there, UsageError when its directory is not.
     """
-    default = f"{image.name}-{image.arch}{FORMATS[format].ending}"
     target = (output or Path()).absolute()
     if output is None or target.is_dir():
-        target /= default
+        target /= default_name(name, arch, format)
     if not target.parent.is_dir():
         raise UsageError(f"there is no directory {target.parent}", hint="make it first")
     for path in (target, *_beside(target, format)):
@@ -210,30 +216,30 @@ def export(
     format: str,  # noqa: A002 - the field's word
     target: Path,
     level: int | None = None,
-    say: Say,
+    report: Report,
 ) -> Exported:
-    """Write an image to `target` (see target_of). Needs root. `say` is told what is being done.
+    """Write an image to `target` (see target_of). Needs root. `report` gets its three steps.
 
     Raises VctError when there is no room, CommandError when a program fails; nothing is left then.
     """
     check_level(format, level)
     _check_room(image, format, target.parent)
-    chosen = FORMATS[format]
+    chosen, started = FORMATS[format], time.monotonic()
     with _job_directory(target) as place, opened(image.path, place) as root:
         into = place / "out"
         into.mkdir(mode=0o755)
-        say(f"{image.name} for {image.arch}: reading its files")
-        facts = tree_facts(root)
         job = Job(image=image, root=root, into=into, name=target.name, level=level)
-        say(f"{image.name} for {image.arch}: writing {format}")
-        names = chosen.write(job)
-        files = {
-            name: FileFacts(sha256=file_digest(into / name), size=(into / name).stat().st_size)
-            for name in names
-        }
-        _describe(job, format, facts, files)
-        process.run(["sync", "-f", str(into)])
-        _move(job, target, single=chosen.single)
+        event = Progress(image=image.name, arch=image.arch, step="read its files", at=1, of=STEPS)
+        with told(report, event):
+            facts = tree_facts(root)
+        with told(report, replace(event, step=f"write {format}", at=2, lasting=True)):
+            names = chosen.write(job)
+        with told(report, replace(event, step="bring it to the disk", at=3)):
+            files = {name: _file_facts(into / name) for name in names}
+            _describe(job, format, facts, files)
+            process.run(["sync", "-f", str(into)])
+            _move(job, target, single=chosen.single)
+    report(replace(event, step="", at=0, of=0, done=True, seconds=time.monotonic() - started))
     fingerprint = target / FINGERPRINT
     return Exported(
         path=target,
@@ -243,6 +249,10 @@ def export(
         files=files,
         fingerprint=fingerprint.read_text().strip() if format == "incus" else "",
     )
+
+
+def _file_facts(path: Path) -> FileFacts:
+    return FileFacts(sha256=file_digest(path), size=path.stat().st_size)
 
 
 def _check_room(image: store.Image, format: str, place: Path) -> None:  # noqa: A002

@@ -64,7 +64,7 @@ def import_image(images: Path, wanted: Wanted, choice: Choice) -> Imported:
             origin = find_origin(replace(wanted, place=job, arch=choice.arch))
             manifest = _manifest(origin, choice)
             digest = inputs.digest(manifest)
-            known = _is_there(images, digest)
+            known = store.look_up(images, digest) is not None
             if not known:
                 wanted.say(f"unpacking {origin.source}")
                 finished = _make(job, origin, manifest, wanted, time.monotonic() - started)
@@ -74,14 +74,6 @@ def import_image(images: Path, wanted: Wanted, choice: Choice) -> Imported:
             remove_tree(job)
         image = store.read_image(images, digest)
     return Imported(image=image, source=origin.source, sha256=origin.sha256, known=known)
-
-
-def _is_there(images: Path, digest: str) -> bool:
-    try:
-        store.read_image(images, digest)
-    except (FileNotFoundError, VctError):
-        return False
-    return True
 
 
 def _manifest(origin: Origin, choice: Choice) -> inputs.Manifest:

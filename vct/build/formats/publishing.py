@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vct.build import locks, store
 from vct.build import simplestreams as streams
+from vct.build.events import Report, notes
 from vct.build.formats import description, export
 from vct.build.formats.description import FileFacts
 from vct.build.formats.tree import file_digest, joined_digest
@@ -29,7 +30,6 @@ from vct.errors import RefusedError
 MARK, LOCK = ".vct-published", ".lock"
 MARK_TEXT = "This directory is made by vct image publish. Serve it with any web server.\n"
 KEEP = 2
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def publish(
     *,
     level: int | None = None,
     keep: int = KEEP,
-    say: Say,
+    report: Report,
 ) -> list[Published]:
     """Bring these images into a directory, new or ours; what else is in it stays. Needs root.
 
@@ -65,13 +65,15 @@ def publish(
     many versions of each image stay. Raises RefusedError for a directory that is not ours.
     """
     prepare(directory)
-    with locks.held(directory / LOCK, say, f"another vct ({{}}) publishes in {directory}: waiting"):
+    waiting = notes(report, images[0].name, images[0].arch)
+    words = f"another vct ({{}}) publishes in {directory}: waiting"
+    with locks.held(directory / LOCK, waiting, words):
         offers = {(offer.product, offer.version): offer for offer in read_offers(directory)}
         results = []
         for image in images:
             offer = _offer(image, offers)
             if offer is None:
-                offer = _write_image(directory, image, level, say)
+                offer = _write_image(directory, image, level, report)
                 results.append(_published(offer, new=True))
             else:
                 results.append(_published(offer, new=False))
@@ -135,7 +137,7 @@ def _published(offer: Offer, *, new: bool) -> Published:
 # --- one image -----------------------------------------------------------------------------------
 
 
-def _write_image(directory: Path, image: store.Image, level: int | None, say: Say) -> Offer:
+def _write_image(directory: Path, image: store.Image, level: int | None, report: Report) -> Offer:
     """Export an image for LXC and for Incus into its place. Returns what the index says of it."""
     version = version_of(image)
     place = directory / streams.directory(image.name, image.arch, version)
@@ -146,7 +148,7 @@ def _write_image(directory: Path, image: store.Image, level: int | None, say: Sa
         ready.mkdir(mode=0o755)
         for form in ("lxc", "incus"):
             made = export.export(
-                image, format=form, target=job / form, level=_level(form, level), say=say
+                image, format=form, target=job / form, level=_level(form, level), report=report
             )
             facts |= made.files
             for name in made.files:
