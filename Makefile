@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # Installed before anything of vct can run; `vct install` takes over from there.
-BOOTSTRAP := python3-venv python3-lxc
+BOOTSTRAP := python3-venv python3-lxc python3-cryptography
 
 .PHONY: demo test check bench fmt clean
 .DEFAULT_GOAL := demo
@@ -35,7 +35,7 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 $(VENV)/ready: pyproject.toml
-	/usr/bin/python3 -c 'import ensurepip, lxc' 2>/dev/null || { \
+	/usr/bin/python3 -c 'import ensurepip, lxc, cryptography' 2>/dev/null || { \
 	  apt-get update && apt-get install -y --no-install-recommends $(BOOTSTRAP); }
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'

@@ -16,6 +16,7 @@ import pytest
 from vct.apply.journal import Journal
 from vct.apply.loop import observe, run_plan
 from vct.drivers import process
+from vct.drivers.base import MakesMany, Problems
 from vct.drivers.registry import open_drivers
 from vct.errors import RefusedError, VctError
 from vct.model.load import parse_testbed
@@ -72,6 +73,13 @@ class Site:
             for kind in (kind for kind in KINDS if kind in kinds):
                 for thing in self.of(kind):
                     drivers[kind].create(thing)
+
+    def make_together(self, kind: type[Thing]) -> Problems:
+        """Make all things of a kind in one go."""
+        with open_drivers(self.home, self.name) as drivers:
+            driver = drivers[kind]
+            assert isinstance(driver, MakesMany)
+            return driver.create_many(self.of(kind))
 
     def seen(self, kind: type[Thing]) -> list[Thing]:
         with open_drivers(self.home, self.name) as drivers:
@@ -132,7 +140,7 @@ def test_what_was_made_is_seen_as_it_was_asked_for(site: Site, kind: type[Thing]
     assert site.seen(kind) == site.of(kind)
 
 
-@pytest.mark.parametrize("kind", [k for k in MADE if k not in (Fabric, Wire, Port)])
+@pytest.mark.parametrize("kind", [kind for kind in MADE if kind is not Fabric])
 def test_making_it_once_more_does_no_harm(site: Site, kind: type[Thing]) -> None:
     site.make(*below(kind), kind)
     site.make(kind)
@@ -214,6 +222,27 @@ def test_a_disk_that_is_too_full_to_shrink_stays_as_it_is(site: Site) -> None:
     with pytest.raises(RefusedError, match="cannot shrink to 8 MiB"):
         site.change(files, replace(files, disk_mib=8))
     assert files in site.seen(NodeFiles)
+
+
+@pytest.mark.parametrize("kind", [NodeNetwork, Wire, Port])
+def test_many_that_are_made_together_are_seen_as_they_were_asked_for(
+    site: Site, kind: type[Thing]
+) -> None:
+    site.make(*below(kind))
+    assert site.make_together(kind) == {}
+    assert site.seen(kind) == site.of(kind)
+    assert site.make_together(kind) == {}  # and once more does no harm
+    assert site.seen(kind) == site.of(kind)
+
+
+def test_of_many_the_one_that_fails_is_told_and_the_other_is_made(site: Site) -> None:
+    site.make(*below(Port))
+    first, second = site.of(Port)
+    process.run(["ip", "netns", "del", f"vct-{site.name}-0002"])
+    problems = site.make_together(Port)
+    assert list(problems) == [second.key]
+    assert isinstance(problems[second.key], OSError)
+    assert site.seen(Port) == [first]
 
 
 # --- after a crash in the middle -----------------------------------------------------------------

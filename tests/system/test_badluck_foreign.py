@@ -12,7 +12,7 @@ import pytest
 
 from tests.system import snapshot
 from tests.system.conftest import LINE, Bed
-from tests.system.trouble import journal
+from tests.system.trouble import journal, kill_all, paths_of, processes
 from vct import names
 from vct.drivers import process
 from vct.drivers.host import ensure_home
@@ -152,8 +152,7 @@ time.sleep(300)
 def test_a_port_in_use_is_told_in_the_words_of_dnsmasq(bed: Bed) -> None:
     bed.init(LINE)
     fabric = names.fabric_namespace(bed.name)
-    (pid,) = run(["pgrep", "-f", f"^dnsmasq --conf-file=/run/vct/.*{bed.name}/"]).stdout.split()
-    run(["kill", "-9", pid])
+    kill_all(processes(f"dnsmasq --conf-file={paths_of(bed).run}/"))
     argv = ["nsenter", f"--net=/run/netns/{fabric}", "python3", "-c", SQUATTER]
     squatter = process.start(argv, stdout=process.PIPE)
     try:

@@ -14,10 +14,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from vct.apply.journal import Journal
-from vct.drivers.base import Driver
+from vct.drivers.base import Driver, MakesMany
 from vct.errors import InterruptedByUser, VctError, system_error
 from vct.plan.outcome import Outcome
 from vct.plan.steps import Action, Plan, Step
@@ -26,6 +24,7 @@ from vct.plan.things import KINDS, Thing
 Drivers = Mapping[type[Thing], Driver[Any]]
 Progress = Callable[[str, Step], None]
 """Called with an event (begin, done, undo) and its step, from any thread."""
+MOST_TOGETHER = 64  # things made in one go, between two answers to Ctrl-C
 
 
 def quiet(event: str, step: Step) -> None:
@@ -75,8 +74,13 @@ class _Run:
         self._recording = threading.Lock()
 
     def stage(self, steps: tuple[Step, ...]) -> None:
-        """Do steps of one kind and action, side by side if their driver allows it."""
-        workers = min(self._drivers[steps[0].kind].workers, len(steps))
+        """Do steps of one kind and action, together or side by side if their driver allows it."""
+        driver = self._drivers[steps[0].kind]
+        if steps[0].action is Action.CREATE and isinstance(driver, MakesMany):
+            for start in range(0, len(steps), MOST_TOGETHER):
+                self._make(driver, steps[start : start + MOST_TOGETHER])
+            return
+        workers = min(driver.workers, len(steps))
         if workers == 1:
             for step in steps:
                 self._do(step)
@@ -106,6 +110,28 @@ class _Run:
             self._record("failed", step, error.message)
             raise
         self._note("done", step)
+
+    def _make(self, driver: MakesMany[Any], steps: tuple[Step, ...]) -> None:
+        """Make things together; if some fail, the first of them is the one that is told."""
+        self.go_on()
+        for step in steps:
+            self._note("begin", step)
+        try:
+            problems = driver.create_many([step.thing for step in steps])
+        except (OSError, VctError) as error:
+            problems = {step.thing.key: error for step in steps}
+        first: VctError | None = None
+        for step in steps:
+            problem = problems.get(step.thing.key)
+            if problem is None:
+                self._note("done", step)
+                continue
+            if isinstance(problem, OSError):
+                problem = system_error(problem, f"{step.action} {step.thing}")
+            self._record("failed", step, problem.message)
+            first = first or problem
+        if first is not None:
+            raise first
 
     def undo(self) -> list[str]:
         """Take back what was begun, last first; returns what could not be taken back."""
@@ -149,9 +175,6 @@ def perform(driver: Driver[Any], step: Step) -> None:
                 driver.delete(step.thing)
     except OSError as error:
         raise system_error(error, f"{step.action} {step.thing}") from error
-    except NetlinkError as error:
-        told = OSError(error.code, str(error.args[1]))
-        raise system_error(told, f"{step.action} {step.thing}") from error
 
 
 def _attach(error: BaseException, stuck: list[str]) -> None:

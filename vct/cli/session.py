@@ -105,8 +105,12 @@ class Session:
         """The result: `data` as JSON, or what `text` returns, for people."""
         if self.as_json:
             click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+            return
+        words = text()
+        if isinstance(words, str):
+            click.echo(words)  # without rich, which takes longer to load than many a command
         else:
-            self.out.print(text())
+            self.out.print(words)
 
     def say(self, words: str) -> None:
         """A line for people about what is going on."""

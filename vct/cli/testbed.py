@@ -72,14 +72,13 @@ def _init_words(testbed: Testbed, counts: dict[str, int], *, ready: bool) -> str
 
 
 def _load(here: Session, file: Path | None) -> Testbed:
-    from vct.model.load import load_testbed
-    from vct.verbs.record import require_applied
+    from vct.verbs.record import read_testbed, require_applied
 
     name = here.options.get("testbed")
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     if file is not None:
-        return load_testbed(file, name)
+        return read_testbed(here.home, file, name)
     if not (name or here.testbed_names()):
         raise UsageError(
             "there is no testbed.yaml here", hint="name one: vct init FILE; see examples/"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from vct.errors import VctError
 from vct.plan.things import Thing
 
 T = TypeVar("T", bound=Thing)
+T_contra = TypeVar("T_contra", bound=Thing, contravariant=True)
+
+Problems = dict[str, OSError | VctError]
+"""What went wrong with some of many things, by their key."""
 
 
 class Driver(Protocol[T]):
@@ -28,6 +34,24 @@ class Driver(Protocol[T]):
     def create(self, thing: T) -> None: ...
     def change(self, was: T, thing: T) -> None: ...
     def delete(self, thing: T) -> None: ...
+
+
+@runtime_checkable
+class MakesMany(Protocol[T_contra]):
+    """A driver that makes many things in less time than one after the other.
+
+    `create_many` does for each thing what `create` does. It returns what went wrong, empty if all
+    are made; it raises only what concerns them all. Those that failed may be half-made, like after
+    a `create` that raised.
+    """
+
+    def create_many(self, things: Sequence[T_contra]) -> Problems: ...
+
+
+def create_one(driver: MakesMany[T], thing: T) -> None:
+    """A `create` by means of `create_many`."""
+    for problem in driver.create_many([thing]).values():
+        raise problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

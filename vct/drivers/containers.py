@@ -143,8 +143,9 @@ def discard_all_remains(paths: TestbedPaths) -> None:
     for hierarchy in hierarchies():
         with suppress(OSError):  # processes are in it: it is not ours to end them here
             remove_groups(hierarchy / cgroup_of(paths.name, ""))
-    for file in locks_of(paths).glob(".*"):
-        file.unlink()
+    for directory in (locks_of(paths), guest.locks_below(paths.root)):
+        for file in directory.glob(".*"):
+            file.unlink()
     discard_parents(paths)
 
 

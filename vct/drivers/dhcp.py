@@ -130,10 +130,12 @@ def render_leases(hosts: tuple[DhcpHost, ...]) -> str:
 
 def render_names(hosts: tuple[DhcpHost, ...]) -> str:
     """Names as in /etc/hosts: each node on the local network, and on its links."""
-    return "".join(
-        f"{host.address} {host.name}\n{host.link_address} {host.name}.link.{names.DOMAIN}\n"
-        for host in hosts
-    )
+    lines = []
+    for host in hosts:
+        lines.append(f"{host.address} {host.name}\n")
+        if host.link_address:
+            lines.append(f"{host.link_address} {host.name}.link.{names.DOMAIN}\n")
+    return "".join(lines)
 
 
 def parse_dhcp(config: str, leases: str, known: str) -> Dhcp:
@@ -141,11 +143,16 @@ def parse_dhcp(config: str, leases: str, known: str) -> Dhcp:
     not."""
     options = dict(line.split("=", 1) for line in config.splitlines() if "=" in line)
     first, last, *_ = (options.get("dhcp-range", "") + ",,").split(",")
-    on_links = [line.partition(" ")[0] for line in known.splitlines()][1::2]
+    by_name = dict(line.partition(" ")[::-2] for line in known.splitlines())
     fixed = [(line + ",,").split(",")[:3] for line in leases.splitlines()]
     hosts = tuple(
-        DhcpHost(mac=mac, address=address, name=name, link_address=link)
-        for (mac, address, name), link in zip(fixed, on_links, strict=False)
+        DhcpHost(
+            mac=mac,
+            address=address,
+            name=name,
+            link_address=by_name.get(f"{name}.link.{names.DOMAIN}", ""),
+        )
+        for mac, address, name in fixed
     )
     if (render_leases(hosts), render_names(hosts)) != (leases, known):
         first = last = ""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vct.drivers.process import CommandError, run
-from vct.drivers.textfiles import read
+from vct.drivers.textfiles import GONE
 from vct.errors import RefusedError, VctError
 
 MIB = 1024 * 1024
@@ -25,6 +25,7 @@ SUPERBLOCK = 1024
 BLOCKS, BLOCK_SIZE, STATE, BLOCKS_HIGH = (0x4, 4), (0x18, 4), (0x3A, 2), (0x150, 4)
 MAGIC, EXT_MAGIC = (0x38, 2), 0xEF53
 CLEAN = 1
+PAGE = 4096  # sysfs tells no more at once
 
 
 def make_disk(path: Path, size_mib: int) -> None:
@@ -139,10 +140,25 @@ def loop_devices(directory: Path) -> list[str]:
     return [device for device, file in _attached() if file.startswith(f"{directory}/")]
 
 
-def _attached() -> list[tuple[str, str]]:
-    loops = [name for name in os.listdir("/sys/block") if name.startswith("loop")]  # noqa: PTH208
-    files = [(name, read(Path(f"/sys/block/{name}/loop/backing_file"))) for name in loops]
-    return [(f"/dev/{name}", file.strip()) for name, file in files if file]
+def _attached() -> Iterator[tuple[str, str]]:
+    for name in os.listdir("/sys/block"):  # noqa: PTH208
+        if name.startswith("loop") and (file := _backing_file(name)):
+            yield f"/dev/{name}", file
+
+
+def _backing_file(loop: str) -> str:
+    """The file of a loop device, empty if it is not in use. A hundred devices are looked through
+    for each node: this takes 5 us, textfiles.read 15."""
+    try:
+        descriptor = os.open(f"/sys/block/{loop}/loop/backing_file", os.O_RDONLY)
+        try:
+            return os.read(descriptor, PAGE).decode(errors="replace").strip()
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in GONE:
+            return ""
+        raise
 
 
 def _shrink(image: Path, size_mib: int) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 
 from vct import names
 from vct.drivers import netns
+from vct.drivers.base import Problems
 from vct.drivers.hostwide import HostWide
-from vct.drivers.network import Interface, Network
+from vct.drivers.network import Network
+from vct.drivers.rtnetlink_messages import (
+    Interface,
+    add_bridge,
+    delete_address,
+    set_link,
+    set_unreachable,
+)
 from vct.errors import RefusedError
 from vct.plan.things import Bridge, Fabric
 
@@ -27,11 +36,19 @@ def claim_namespace(network: Network, name: str) -> None:
         )
 
 
-def make_own_namespace(network: Network, name: str) -> None:
-    """Make a namespace of the testbed; what a crash left under its name is taken away first."""
-    if netns.is_half_made(name):
-        netns.delete_namespace(name)
-    netns.make_namespace(name, network.mark)
+def make_own_namespaces(
+    network: Network, namespaces: Sequence[str], prepare: Callable[[], None]
+) -> Problems:
+    """Make namespaces of the testbed; what a crash left under their names is taken away first.
+    `prepare` is called inside each. Returns what went wrong, by name."""
+    for name in namespaces:
+        if netns.is_half_made(name):
+            netns.delete_namespace(name)
+    return netns.make_namespaces(namespaces, network.mark, prepare)
+
+
+def _forward() -> None:
+    FORWARDING.write_text("1")
 
 
 class FabricDriver:
@@ -56,13 +73,11 @@ class FabricDriver:
 
     def create(self, thing: Fabric) -> None:
         with self._host.namespaces():
-            make_own_namespace(self._network, thing.namespace)
-        with self._network.inside(thing.namespace):
-            FORWARDING.write_text("1")
+            problems = make_own_namespaces(self._network, [thing.namespace], _forward)
+        for problem in problems.values():
+            raise problem
         # Who is no neighbour cannot be reached over links; without this it would be sent outside.
-        self._network.at(thing.namespace).route(
-            "replace", dst=str(names.LINK_NETWORK), type="unreachable"
-        )
+        self._network.do(thing.namespace, set_unreachable(names.LINK_NETWORK))
 
     def change(self, was: Fabric, thing: Fabric) -> None:
         """Take away what a crash left half-made; the undo of that takes away all."""
@@ -101,31 +116,18 @@ class BridgeDriver:
         pass  # it is in the testbed's own namespace
 
     def create(self, thing: Bridge) -> None:
-        fabric = self._network.fabric
-        if not self._network.has(fabric, thing.name):
-            # Snooping would drop neighbour discovery until somebody queries; nobody does.
-            self._network.at(fabric).link(
-                "add",
-                ifname=thing.name,
-                kind="bridge",
-                address=thing.mac,
-                br_mcast_snooping=0,
-                br_forward_delay=0,
-            )
-        index = self._network.set_up(fabric, thing.name)
-        for address in thing.addresses:
-            self._network.add_address(fabric, index, address)
+        network, fabric = self._network, self._network.fabric
+        if network.interface(fabric, thing.name) is None:
+            network.do(fabric, add_bridge(thing.name, thing.mac))
+        network.do(fabric, set_link(thing.name, up=True))
+        network.give(fabric, thing.name, thing.addresses)
 
     def change(self, was: Bridge, thing: Bridge) -> None:
-        fabric = self._network.fabric
-        index = self._network.index(fabric, thing.name)
-        self._network.at(fabric).link("set", index=index, address=thing.mac)
-        for address in was.addresses:
-            if address not in thing.addresses:
-                found = ip_interface(address)
-                self._network.at(fabric).addr(
-                    "del", index=index, address=str(found.ip), prefixlen=found.network.prefixlen
-                )
+        network, fabric = self._network, self._network.fabric
+        index = network.index(fabric, thing.name)
+        network.do(fabric, set_link(thing.name, mac=thing.mac))
+        gone = (address for address in was.addresses if address not in thing.addresses)
+        network.do(fabric, *(delete_address(index, address) for address in gone))
         self.create(thing)
 
     def delete(self, thing: Bridge) -> None:

@@ -71,8 +71,7 @@ class HostWide:
             self._remember(before)
 
     def _in_use(self) -> bool:
-        links = self._network.at(HOST).get_links()
-        aliases = [link.get("ifalias") or "" for link in links]
+        aliases = [found.alias for found in self._network.look(HOST).values()]
         return any(alias.startswith("vct ") and alias != self._network.mark for alias in aliases)
 
     @contextmanager

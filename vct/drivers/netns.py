@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyroute2.iproute.linux import IPRoute
-
-from vct.errors import HostError, RefusedError
+from vct.drivers.base import Problems
+from vct.drivers.rtnetlink import Netlink
+from vct.drivers.rtnetlink_messages import set_link
+from vct.errors import HostError, RefusedError, VctError
 from vct.paths import NAMESPACES
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
@@ -62,27 +63,51 @@ def entered(name: str) -> Iterator[None]:
         _check(left, "cannot leave a namespace")
 
 
-def make_namespace(name: str, mark: str) -> None:
-    """Make an empty network namespace, loopback up, marked. Raises RefusedError if the name is
-    taken. The directory of namespaces must be shared already: share_directory."""
-    path = namespace_path(name)
+def make_namespaces(
+    namespaces: Sequence[str], mark: str, prepare: Callable[[], None] | None = None
+) -> Problems:
+    """Make empty network namespaces: loopback up, marked, and `prepare` called inside.
 
-    def work() -> None:
-        _check(_libc.unshare(CLONE_NEWNET), "cannot make a network namespace")
-        with IPRoute() as netlink:
-            netlink.link("set", index=LOOPBACK, ifalias=mark, state="up")
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            raise RefusedError(
-                f"a network namespace {name} exists and is not ours",
-                hint=f"look at it: ip netns pids {name}; choose another testbed name, or remove it",
-            ) from None
-        _mount("/proc/thread-self/ns/net", path, MS_BIND)
+    Returns what went wrong, by name; a name that is taken is a RefusedError. The directory of
+    namespaces must be shared already: share_directory.
+    """
 
-    # The thread ends inside the new namespace, so it must be one that nothing else uses.
+    def work() -> Problems:
+        problems: Problems = {}
+        for name in namespaces:
+            try:
+                _make_here(name, mark, prepare)
+            except (OSError, VctError) as error:
+                problems[name] = error
+        return problems
+
+    # The thread ends inside the last of them, so it must be one that nothing else uses.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(work).result()
+        return pool.submit(work).result()
+
+
+def make_namespace(name: str, mark: str, prepare: Callable[[], None] | None = None) -> None:
+    """Make one; raises what went wrong."""
+    for error in make_namespaces([name], mark, prepare).values():
+        raise error
+
+
+def _make_here(name: str, mark: str, prepare: Callable[[], None] | None) -> None:
+    """Take the thread into a new namespace, which gets its name last."""
+    path = namespace_path(name)
+    _check(_libc.unshare(CLONE_NEWNET), "cannot make a network namespace")
+    with Netlink() as netlink:
+        netlink.do(set_link("lo", alias=mark, up=True))
+    if prepare is not None:
+        prepare()
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        raise RefusedError(
+            f"a network namespace {name} exists and is not ours",
+            hint=f"look at it: ip netns pids {name}; choose another testbed name, or remove it",
+        ) from None
+    _mount("/proc/thread-self/ns/net", path, MS_BIND)
 
 
 def delete_namespace(name: str) -> None:
@@ -90,15 +115,6 @@ def delete_namespace(name: str) -> None:
     path = namespace_path(name)
     _libc.umount2(os.fsencode(path), MNT_DETACH)
     path.unlink(missing_ok=True)
-
-
-def namespace_mark(name: str) -> str:
-    """The mark of a namespace, empty if it has none."""
-    try:
-        with entered(name), IPRoute() as netlink:
-            return str(netlink.get_links(LOOPBACK)[0].get("ifalias") or "")
-    except (OSError, HostError):
-        return ""
 
 
 def is_half_made(name: str) -> bool:

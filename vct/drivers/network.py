@@ -8,46 +8,31 @@ changes that follow. It decides nothing. Not for several threads at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from ipaddress import ip_interface
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from vct import names
 from vct.drivers import netns
+from vct.drivers.rtnetlink import Netlink
+from vct.drivers.rtnetlink_codec import Request
+from vct.drivers.rtnetlink_messages import (
+    Address,
+    Interface,
+    add_address,
+    delete_link,
+    get_addresses,
+    get_link,
+    get_links,
+    parse_address,
+    parse_link,
+)
 from vct.errors import RefusedError
 
 HOST = ""  # the host's own namespace, among names of namespaces
-IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else can have this address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """`address/prefix` on an interface; `peer` is the neighbour it points at, if any."""
-
-    address: str
-    peer: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
-    """What netlink says about one interface. `kind` is veth, bridge, tun, … or empty."""
-
-    index: int
-    name: str
-    mac: str
-    alias: str
-    kind: str
-    up: bool
-    master: int
-    addresses: tuple[Address, ...]
-
+MOST_SOCKETS = 256  # a process may have 1024 files open
 
 Snapshot = Mapping[str, Mapping[str, Interface]]
 
@@ -59,7 +44,7 @@ class Network:
         self.testbed = testbed
         self.mark = f"vct {home} {testbed}"
         self.fabric = names.fabric_namespace(testbed)
-        self._sockets: dict[str, IPRoute] = {}
+        self._sockets: dict[str, Netlink] = {}
         self._snapshot: dict[str, dict[str, Interface]] | None = None
 
     def __enter__(self) -> Network:
@@ -84,11 +69,13 @@ class Network:
         if socket is not None:
             socket.close()
 
-    def at(self, namespace: str) -> IPRoute:
+    def at(self, namespace: str) -> Netlink:
         """A netlink socket inside a namespace (HOST: the host's)."""
         if namespace not in self._sockets:
+            if len(self._sockets) >= MOST_SOCKETS:
+                self.release(next(iter(self._sockets)))
             with self.inside(namespace):
-                self._sockets[namespace] = IPRoute()
+                self._sockets[namespace] = Netlink()
         return self._sockets[namespace]
 
     @contextmanager
@@ -146,112 +133,61 @@ class Network:
             return {}
         netlink = self.at(namespace)
         addresses: dict[int, list[Address]] = {}
-        for message in netlink.get_addr():
-            addresses.setdefault(message["index"], []).append(_address(message))
-        found = (_interface(message, addresses) for message in netlink.get_links())
+        for payload in netlink.dump(get_addresses()):
+            index, address = parse_address(payload)
+            addresses.setdefault(index, []).append(address)
+        found = (parse_link(payload, addresses) for payload in netlink.dump(get_links()))
         return {interface.name: interface for interface in found}
 
+    def interface(self, namespace: str, name: str) -> Interface | None:
+        """One interface as it is now, without its addresses; None if it is not there."""
+        (payload,) = self.at(namespace).do(get_link(name))
+        return parse_link(payload) if payload else None
+
     def host_interface(self, name: str) -> Interface | None:
-        """One interface of the host, if it is there."""
-        try:
-            messages = list(self.at(HOST).link("get", ifname=name))
-        except NetlinkError:
+        """One interface of the host with its addresses, if it is there."""
+        found = self.interface(HOST, name)
+        if found is None:
             return None
-        index = messages[0]["index"]
-        dump = self.at(HOST).get_addr(index=index)
-        return _interface(messages[0], {index: [_address(message) for message in dump]})
+        told = map(parse_address, self.at(HOST).dump(get_addresses()))
+        own = tuple(address for index, address in told if index == found.index)
+        return replace(found, addresses=own)
 
     # --- doing -----------------------------------------------------------------------------------
 
+    def do(self, namespace: str, *requests: Request) -> None:
+        """Ask for changes in a namespace. Raises the first NetlinkError."""
+        self.at(namespace).do(*requests)
+
     def index(self, namespace: str, interface: str) -> int:
         """The index of an interface. Raises RefusedError when it is not there."""
-        found: Sequence[int] = self.at(namespace).link_lookup(ifname=interface)
-        if not found:
+        found = self.interface(namespace, interface)
+        if found is None:
             raise RefusedError(
                 f"interface {interface} of {namespace or 'the host'} is gone",
                 hint="something else removed it; run: vct init",
             )
-        return found[0]
+        return found.index
 
-    def has(self, namespace: str, interface: str) -> bool:
-        """Whether a namespace has an interface now."""
-        return bool(self.at(namespace).link_lookup(ifname=interface))
-
-    def add_veth(
-        self, namespace: str, interface: str, peer_namespace: str, peer: str, **options: Any
-    ) -> None:
-        """A veth pair across two namespaces. `options` hold `address` and `peer_address` (MACs)."""
-        far: dict[str, Any] = {"ifname": peer}
-        if "peer_address" in options:
-            far["address"] = options.pop("peer_address")
-        if peer_namespace == namespace:
-            self.at(namespace).link("add", ifname=interface, kind="veth", peer=far, **options)
-            return
-        descriptor = os.open(_namespace_file(peer_namespace), os.O_RDONLY | os.O_CLOEXEC)
+    @contextmanager
+    def opened(self, namespace: str) -> Iterator[int]:
+        """A namespace as a file descriptor, to make interfaces in it or move them there."""
+        path = Path("/proc/thread-self/ns/net")
+        if namespace != HOST:
+            path = netns.namespace_path(namespace)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            far["net_ns_fd"] = descriptor
-            self.at(namespace).link("add", ifname=interface, kind="veth", peer=far, **options)
+            yield descriptor
         finally:
             os.close(descriptor)
 
-    def move_to_host(self, namespace: str, index: int) -> None:
-        """Move an interface into the host's namespace."""
-        with Path(_namespace_file(HOST)).open() as host:
-            self.at(namespace).link("set", index=index, net_ns_fd=host.fileno())
-
-    def set_up(self, namespace: str, interface: str, **changes: Any) -> int:
-        """Set an interface up with further changes (`ifalias`, `master`, …); returns its index."""
+    def give(self, namespace: str, interface: str, addresses: Iterable[str]) -> None:
+        """Give an interface addresses, each `address/prefix`."""
         index = self.index(namespace, interface)
-        self.at(namespace).link("set", index=index, state="up", **changes)
-        return index
-
-    def add_address(self, namespace: str, index: int, address: str, peer: str = "") -> None:
-        """Give an interface `address/prefix`, or an address that points at one neighbour."""
-        interface = ip_interface(address)
-        options: dict[str, Any] = {"address": str(interface.ip), "prefixlen": 32}
-        if peer:
-            options |= {"local": str(interface.ip), "address": peer}
-        else:
-            options |= {"prefixlen": interface.network.prefixlen}
-        if interface.version == 6:
-            options["flags"] = IFA_F_NODAD
-        self.at(namespace).addr("replace", index=index, **options)
+        self.do(namespace, *(add_address(index, address) for address in addresses))
 
     def delete_interface(self, namespace: str, interface: str) -> None:
         """Remove an interface; no error if it or its namespace is gone."""
         there = namespace == HOST or netns.namespace_inode(namespace)
-        if not there or netns.is_half_made(namespace):
-            return
-        for index in self.at(namespace).link_lookup(ifname=interface):
-            try:
-                self.at(namespace).link("del", index=index)
-            except NetlinkError as error:
-                if error.code != 19:  # ENODEV: went away meanwhile
-                    raise
-
-
-def _namespace_file(namespace: str) -> str:
-    return "/proc/thread-self/ns/net" if namespace == HOST else str(netns.namespace_path(namespace))
-
-
-def _address(message: Any) -> Address:
-    address, local = message.get("address"), message.get("local")
-    own = local or address
-    return Address(
-        address=f"{own}/{message['prefixlen']}",
-        peer=address if local and address != local else "",
-    )
-
-
-def _interface(message: Any, addresses: Mapping[int, list[Address]]) -> Interface:
-    info = message.get("linkinfo")
-    return Interface(
-        index=message["index"],
-        name=message.get("ifname"),
-        mac=message.get("address") or "",
-        alias=message.get("ifalias") or "",
-        kind=(info.get("kind") if info else "") or "",
-        up=bool(message["flags"] & 1),
-        master=message.get("master") or 0,
-        addresses=tuple(addresses.get(message["index"], ())),
-    )
+        if there and not netns.is_half_made(namespace):
+            self.do(namespace, delete_link(interface))

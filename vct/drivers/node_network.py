@@ -6,13 +6,22 @@ and crashes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vct import names
 from vct.drivers import netns
-from vct.drivers.fabric import claim_namespace, make_own_namespace, visible_addresses
-from vct.drivers.network import Interface, Network
+from vct.drivers.base import Problems, create_one
+from vct.drivers.fabric import claim_namespace, make_own_namespaces, visible_addresses
+from vct.drivers.network import Network
+from vct.drivers.network_batch import Batch, Pair, Setting
+from vct.drivers.rtnetlink_messages import (
+    RT_TABLE_MAIN,
+    Address,
+    Interface,
+    get_routes,
+    parse_route,
+)
 from vct.plan.things import NodeNetwork
 
 ETH0 = "eth0"
@@ -44,42 +53,72 @@ class NodeNetworkDriver:
         ]
 
     def _gateway(self, namespace: str) -> str:
-        # dst_len 0: only default routes
-        for route in self._network.at(namespace).get_default_routes(family=2, table=254):
-            return str(route.get("gateway") or "")
+        for route in map(parse_route, self._network.at(namespace).dump(get_routes())):
+            if route.table == RT_TABLE_MAIN and not route.network.prefixlen:
+                return route.gateway
         return ""
 
     def claim(self, thing: NodeNetwork) -> None:
         claim_namespace(self._network, thing.namespace)
 
     def create(self, thing: NodeNetwork) -> None:
-        if not netns.namespace_inode(thing.namespace) or netns.is_half_made(thing.namespace):
-            make_own_namespace(self._network, thing.namespace)
-            with self._network.inside(thing.namespace):
-                DUPLICATE_DETECTION.write_text("0")
-        self._connect(thing)
+        create_one(self, thing)
+
+    def create_many(self, things: Sequence[NodeNetwork]) -> Problems:
+        spaces = {thing.namespace: thing.key for thing in things}
+        missing = [
+            name for name in spaces if not netns.namespace_inode(name) or netns.is_half_made(name)
+        ]
+        batch = Batch(self._network)
+        problems = make_own_namespaces(self._network, missing, _trust_addresses)
+        batch.problems.update((spaces[name], problem) for name, problem in problems.items())
+        self._connect(batch, things)
+        return batch.problems
 
     def change(self, was: NodeNetwork, thing: NodeNetwork) -> None:
         """Make eth0 anew; the namespace, and a node that runs in it, stay."""
-        self._network.delete_interface(thing.namespace, ETH0)
-        self._connect(thing)
+        batch = Batch(self._network)
+        self._connect(batch, [thing])
+        for problem in batch.problems.values():
+            raise problem
 
     def delete(self, thing: NodeNetwork) -> None:
         self._network.release(thing.namespace)
         netns.delete_namespace(thing.namespace)
 
-    def _connect(self, thing: NodeNetwork) -> None:
-        network, port = self._network, names.local_port(thing.node)
-        # One whose eth0 is in a namespace that lost its name, or is just being removed.
-        network.delete_interface(network.fabric, port)
-        network.add_veth(network.fabric, port, thing.namespace, ETH0, peer_address=thing.mac)
-        bridge = network.index(network.fabric, names.LOCAL_BRIDGE)
-        network.set_up(network.fabric, port, master=bridge)
-        index = network.set_up(thing.namespace, ETH0)
-        for address in thing.addresses:
-            network.add_address(thing.namespace, index, address)
-        if thing.gateway:
-            network.at(thing.namespace).route("replace", dst="default", gateway=thing.gateway)
+    def _connect(self, batch: Batch, things: Sequence[NodeNetwork]) -> None:
+        fabric = self._network.fabric
+        bridge = self._network.index(fabric, names.LOCAL_BRIDGE)
+        batch.make_pairs(
+            [
+                Pair(
+                    key=thing.key,
+                    namespace=fabric,
+                    interface=names.local_port(thing.node),
+                    peer_namespace=thing.namespace,
+                    peer=ETH0,
+                    peer_mac=thing.mac,
+                    master=bridge,
+                )
+                for thing in things
+            ]
+        )
+        batch.set_up(
+            [
+                Setting(
+                    key=thing.key,
+                    namespace=thing.namespace,
+                    interface=ETH0,
+                    addresses=[Address(address=one, peer="") for one in thing.addresses],
+                    gateway=thing.gateway,
+                )
+                for thing in things
+            ]
+        )
+
+
+def _trust_addresses() -> None:
+    DUPLICATE_DETECTION.write_text("0")
 
 
 def _joined(fabric: Mapping[str, Interface], port: str) -> bool:

@@ -43,7 +43,6 @@ PROGRAMS = (
     Program("dnsmasq", "dnsmasq-base", "nodes get no address and no names"),
     Program("ssh", "openssh-client", "nodes cannot be entered with vct node ssh"),
     Program("scp", "openssh-client", "files cannot be copied with vct node scp"),
-    Program("ssh-keygen", "openssh-client", "a testbed cannot make its keys"),
     Program("mkfs.ext4", "e2fsprogs", "nodes cannot have a writable layer of fixed size"),
     Program("unshare", "util-linux", "nodes cannot be started in their own mount namespace"),
     Program("nsenter", "util-linux", "nodes cannot be looked into"),

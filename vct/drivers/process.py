@@ -12,11 +12,9 @@ import shlex
 import subprocess  # for its constants and TimeoutExpired; plumbum starts the processes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
-
-from plumbum import local
-from plumbum.commands.processes import CommandNotFound
 
 from vct.errors import HostError, VctError
 
@@ -30,10 +28,20 @@ Process = subprocess.Popen[bytes]
 """What `start` returns."""
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 
-# plumbum adds its own copy of the caller's environment to every process; programs that we start
-# get a known one instead, whatever shell vct was started from.
-local.env.clear()
-local.env.update(ENVIRONMENT | {k: os.environ[k] for k in PROXY_VARIABLES if k in os.environ})
+
+@cache
+def _local() -> Any:
+    """plumbum's local machine, loaded with the first program: it takes longer than most of them.
+
+    plumbum adds its own copy of the caller's environment to every process; programs that we start
+    get a known one instead, whatever shell vct was started from.
+    """
+    from plumbum import local
+
+    known = ENVIRONMENT | {k: os.environ[k] for k in PROXY_VARIABLES if k in os.environ}
+    local.env.clear()
+    local.env.update(known)
+    return local
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +177,10 @@ def _popen(
     if path is None:
         raise _missing(argv[0])
     try:
-        process = local[str(path)].popen(
+        process = _local()[str(path)].popen(
             list(argv[1:]), env=dict(env or {}), cwd=str(cwd) if cwd else None, **options
         )
-    except (CommandNotFound, FileNotFoundError):
+    except FileNotFoundError:
         raise _missing(argv[0]) from None
     return cast("Process", process)  # plumbum's wrapper passes all of it through
 

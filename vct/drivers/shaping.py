@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vct.drivers import netns
+from vct.drivers.rtnetlink import Netlink
+from vct.drivers.rtnetlink_messages import Interface
 from vct.drivers.shaping_kernel import (
     CLSACT,
     NETEM,
     TBF,
-    Interface,
     clear_drop,
     clear_root,
     foreign_root,
+    interface,
     interfaces,
     loss,
     qdiscs,
@@ -29,7 +31,6 @@ from vct.drivers.shaping_kernel import (
     set_drop,
     set_root,
 )
-from vct.drivers.shaping_netlink import Netlink
 from vct.drivers.shaping_render import parse_netem, parse_tbf, render_netem, render_tbf
 from vct.drivers.shaping_support import has_netem, supports
 from vct.errors import RefusedError, VctError
@@ -115,9 +116,9 @@ class ShapingDriver:
         if netlink is None:
             return
         with netlink:
-            for seen in interfaces(netlink):
-                if seen.alias == self._alias(thing, 0):
-                    _refuse_foreign(netlink, thing, seen)
+            source = _marked(netlink, thing.source_interface, self._alias(thing, 0))
+            if source is not None:
+                _refuse_foreign(netlink, thing, source)
 
     def create(self, thing: Shaping) -> None:
         quality = thing.quality
@@ -158,26 +159,26 @@ class ShapingDriver:
 
     def delete(self, thing: Shaping) -> None:
         ends = (
-            (thing.source_namespace, self._alias(thing, 0), _clear_source),
-            (thing.sink_namespace, self._alias(thing, 1), clear_drop),
+            (thing.source_namespace, thing.source_interface, _clear_source),
+            (thing.sink_namespace, thing.sink_interface, clear_drop),
         )
-        for namespace, alias, clear in ends:
+        for end, (namespace, name, clear) in enumerate(ends):
             netlink = _open(namespace)
             if netlink is None:
                 continue
             with netlink:
-                for seen in interfaces(netlink):
-                    if seen.alias == alias:
-                        clear(netlink, seen.index)
+                seen = _marked(netlink, name, self._alias(thing, end))
+                if seen is not None:
+                    clear(netlink, seen.index)
 
     def _alias(self, thing: Shaping, end: int) -> str:
         """The mark of the interface where the direction begins (0) or ends (1)."""
         return f"{self._prefix}{thing.link}:{SIDES[thing.direction][end]}"
 
     def _find(self, netlink: Netlink, name: str, alias: str, thing: Shaping) -> Interface:
-        for seen in interfaces(netlink):
-            if seen.name == name and seen.alias == alias:
-                return seen
+        seen = _marked(netlink, name, alias)
+        if seen is not None:
+            return seen
         raise RefusedError(
             f"{thing}: there is no interface {name} with the mark {alias}",
             hint="something else took its place; run: vct init",
@@ -197,6 +198,12 @@ def _opened(namespace: str, thing: Shaping) -> Netlink:
     if netlink is None:
         raise VctError(f"{thing}: there is no namespace {namespace}", hint="run: vct init")
     return netlink
+
+
+def _marked(netlink: Netlink, name: str, alias: str) -> Interface | None:
+    """An interface, if it is there and has our mark."""
+    seen = interface(netlink, name)
+    return seen if seen is not None and seen.alias == alias else None
 
 
 def _clear_source(netlink: Netlink, index: int) -> None:

@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
 
-from vct.drivers.shaping_netlink import (
+from vct.drivers.rtnetlink import Netlink
+from vct.drivers.rtnetlink_codec import (
     CREATE,
     EXCLUSIVE,
     REPLACE,
-    Netlink,
+    NetlinkError,
+    Request,
     attribute,
     attributes,
+    head,
+    number_attribute,
     text,
+    text_attribute,
+)
+from vct.drivers.rtnetlink_messages import (
+    LINK,
+    RTM_SETLINK,
+    Interface,
+    get_link,
+    get_links,
+    parse_link,
 )
 from vct.drivers.shaping_render import parse_drop, render_drop
 from vct.errors import HostError, VctError
 
 # linux/rtnetlink.h, linux/if_link.h
-RTM_GETLINK, RTM_SETLINK = 18, 19
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
-INTERFACE_INFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
-IFLA_IFNAME, IFLA_MTU, IFLA_IFALIAS, IFLA_GSO_MAX_SEGS = 3, 4, 20, 40
+IFLA_GSO_MAX_SEGS = 40
 GSO_MAX_SEGS = 65535  # the default
 TRAFFIC = struct.Struct("=BxxxiIII")  # tcmsg: family, interface, handle, parent, info
 TCA_KIND, TCA_OPTIONS = 1, 2
@@ -44,46 +54,38 @@ OURS = (NETEM, TBF)
 GONE = (errno.ENOENT, errno.ENODEV, errno.EINVAL)  # what deleting the absent answers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
-    """One interface of a namespace: its index there, mark and largest frame."""
-
-    index: int
-    name: str
-    alias: str
-    mtu: int
-
-
 def interfaces(netlink: Netlink) -> list[Interface]:
-    seen = []
-    for message in netlink.dump(RTM_GETLINK, INTERFACE_INFO.pack(0, 0, 0, 0, 0)):
-        found = attributes(message[INTERFACE_INFO.size :])
-        seen.append(
-            Interface(
-                index=INTERFACE_INFO.unpack_from(message)[2],
-                name=text(found.get(IFLA_IFNAME, b"")),
-                alias=text(found.get(IFLA_IFALIAS, b"")),
-                mtu=struct.unpack("=I", found[IFLA_MTU])[0] if IFLA_MTU in found else 1500,
-            )
-        )
-    return seen
+    """All interfaces of a namespace, without their addresses."""
+    return [parse_link(payload) for payload in netlink.dump(get_links())]
+
+
+def interface(netlink: Netlink, name: str) -> Interface | None:
+    """One interface of a namespace, if it is there."""
+    (payload,) = netlink.do(get_link(name))
+    return parse_link(payload) if payload else None
 
 
 def qdiscs(netlink: Netlink) -> dict[int, dict[int, bytes]]:
     """Options of all queueing disciplines, by interface and handle."""
     seen: dict[int, dict[int, bytes]] = {}
-    for message in netlink.dump(RTM_GETQDISC, TRAFFIC.pack(0, 0, 0, 0, 0)):
-        _, index, handle, _, _ = TRAFFIC.unpack_from(message)
+    for message in netlink.dump(_get_qdiscs()):
+        _, index, handle, _, _ = head(TRAFFIC, message)
         options = attributes(message[TRAFFIC.size :]).get(TCA_OPTIONS, b"")
         seen.setdefault(index, {})[handle] = options
     return seen
 
 
+def _get_qdiscs() -> Request:
+    body = TRAFFIC.pack(0, 0, 0, 0, 0)
+    return Request(RTM_GETQDISC, 0, body, "list queueing disciplines")
+
+
 def _filters(netlink: Netlink, index: int, parent: int) -> list[tuple[int, dict[int, bytes]]]:
     """Priority and attributes of an interface's filters."""
+    body = TRAFFIC.pack(0, index, 0, parent, 0)
     return [
-        (TRAFFIC.unpack_from(message)[4] >> 16, attributes(message[TRAFFIC.size :]))
-        for message in netlink.dump(RTM_GETTFILTER, TRAFFIC.pack(0, index, 0, parent, 0))
+        (head(TRAFFIC, message)[4] >> 16, attributes(message[TRAFFIC.size :]))
+        for message in netlink.dump(Request(RTM_GETTFILTER, 0, body, "list filters"))
     ]
 
 
@@ -96,8 +98,8 @@ def loss(netlink: Netlink, index: int) -> int:
 
 def foreign_root(netlink: Netlink, index: int) -> str:
     """The kind of an interface's queueing discipline if it is not ours; empty if it is."""
-    for message in netlink.dump(RTM_GETQDISC, TRAFFIC.pack(0, 0, 0, 0, 0)):
-        _, owner, handle, parent, _ = TRAFFIC.unpack_from(message)
+    for message in netlink.dump(_get_qdiscs()):
+        _, owner, handle, parent, _ = head(TRAFFIC, message)
         # Handle 0 is the kernel's default discipline, which anybody may replace.
         if owner == index and parent == ROOT and handle and handle not in OURS:
             return text(attributes(message[TRAFFIC.size :]).get(TCA_KIND, b""))
@@ -107,7 +109,7 @@ def foreign_root(netlink: Netlink, index: int) -> str:
 def set_root(netlink: Netlink, index: int, kind: str, handle: int, options: bytes) -> None:
     body = (
         TRAFFIC.pack(0, index, handle, ROOT, 0)
-        + attribute(TCA_KIND, kind.encode() + b"\0")
+        + text_attribute(TCA_KIND, kind)
         + attribute(TCA_OPTIONS, options)
     )
     _ask(netlink, RTM_NEWQDISC, CREATE | REPLACE, body, kind)
@@ -122,18 +124,18 @@ def clear_root(netlink: Netlink, index: int) -> None:
 def send_frames(netlink: Netlink, index: int, *, singly: bool) -> None:
     """Whether TCP hands an interface single frames, as a real link has them, or heaps of up to
     64 KiB that would be delayed and lost as one."""
-    segments = struct.pack("=I", 1 if singly else GSO_MAX_SEGS)
-    body = INTERFACE_INFO.pack(0, 0, index, 0, 0) + attribute(IFLA_GSO_MAX_SEGS, segments)
+    segments = number_attribute(IFLA_GSO_MAX_SEGS, 1 if singly else GSO_MAX_SEGS)
+    body = LINK.pack(0, 0, index, 0, 0) + segments
     _ask(netlink, RTM_SETLINK, 0, body, "sending frames singly", GONE)
 
 
 def set_drop(netlink: Netlink, index: int, loss_ppm: int) -> None:
     clsact = TRAFFIC.pack(0, index, CLSACT, CLSACT_PARENT, 0)
-    body = clsact + attribute(TCA_KIND, b"clsact\0")
+    body = clsact + text_attribute(TCA_KIND, "clsact")
     _ask(netlink, RTM_NEWQDISC, CREATE | EXCLUSIVE, body, "clsact", (errno.EEXIST,))
     body = (
         TRAFFIC.pack(0, index, DROP_HANDLE, INGRESS, DROP_INFO)
-        + attribute(TCA_KIND, b"bpf\0")
+        + text_attribute(TCA_KIND, "bpf")
         + attribute(TCA_OPTIONS, render_drop(loss_ppm))
     )
     _ask(netlink, RTM_NEWTFILTER, CREATE, body, "bpf")
@@ -159,14 +161,10 @@ def _ask(
     harmless: tuple[int, ...] = (),
 ) -> None:
     try:
-        netlink.change(request, flags, body)
-    except OSError as error:
-        if error.errno in harmless:
-            return
+        netlink.do(Request(request, flags, body, what, harmless))
+    except NetlinkError as error:
         if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
             raise HostError(
                 f"this kernel does not have {what} for shaping links", hint="run: vct doctor"
             ) from None
-        raise VctError(
-            f"shaping a link: {what}: {error.strerror}", hint="run: vct doctor"
-        ) from None
+        raise VctError(f"shaping a link: {error.strerror}", hint="run: vct doctor") from None

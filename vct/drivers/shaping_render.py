@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from vct.drivers.shaping_netlink import attribute, attributes
+from vct.drivers.rtnetlink_codec import attribute, attributes
 from vct.quality import Quality
 
 MILLION = 1_000_000

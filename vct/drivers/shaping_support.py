@@ -20,8 +20,8 @@ from pathlib import Path
 from vct.drivers.base import Support
 from vct.drivers.netns import CLONE_NEWNET, LOOPBACK
 from vct.drivers.relay_tap import TUN_DEVICE, TUNSETIFF, interface_request
+from vct.drivers.rtnetlink import Netlink
 from vct.drivers.shaping_kernel import NETEM, TBF, set_drop, set_root
-from vct.drivers.shaping_netlink import Netlink
 from vct.drivers.shaping_render import render_netem, render_tbf
 from vct.errors import VctError
 from vct.quality import Quality

@@ -15,11 +15,11 @@ refuse() {
 case $lower,$disk in /?*,/?*) ;; *) refuse "no layers: '$lower', '$disk'" ;; esac
 [ "$root" = "overlay:$lower${below:+:$below}:$disk/delta" ] || refuse "no root file system: '$root'"
 case $init in /etc/vct/?*) ;; *) refuse "not an init of vct's images: '$init'" ;; esac
-mkdir -p "$disk"
+[ -d "$disk" ] || mkdir -p "$disk" # asked first: a process less for every node that starts
 mount -o loop,noatime "$disk_image" "$disk"
-mkdir -p "$disk/delta"
+[ -d "$disk/delta" ] || mkdir -m 755 "$disk/delta" # whatever the umask: it is the root
 if [ "$lower" != "$image" ]; then
-	mkdir -p "$lower"
+	[ -d "$lower" ] || mkdir -p "$lower"
 	mount -t squashfs -o loop,ro "$image" "$lower"
 fi
 for layer in "$lower" ${below:+"$below"}; do

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network, ip_interface
-from socket import AF_INET
 from typing import Any
-
-from pyroute2.iproute.linux import IPRoute
 
 from vct import names
 from vct.drivers import hostwide
 from vct.drivers.netns import inside_command
-from vct.drivers.network import HOST, Interface, Network
+from vct.drivers.network import HOST, Network
 from vct.drivers.process import CommandError, run
+from vct.drivers.rtnetlink import Netlink
+from vct.drivers.rtnetlink_messages import (
+    Interface,
+    add_veth,
+    get_links,
+    get_routes,
+    move_link,
+    parse_link,
+    parse_route,
+    set_default_route,
+    set_link,
+)
 from vct.errors import RefusedError
 from vct.plan.things import Uplink
 
@@ -41,7 +50,9 @@ class UplinkDriver:
         network = self._network
         near = self._own_interface()
         far = network.snapshot.get(network.fabric, {}).get(FABRIC_INTERFACE)
-        here, there = self._has_table(HOST), far is not None and self._has_table(network.fabric)
+        here = self._has_table(HOST)
+        inner = self._listing(network.fabric) if far is not None else ""
+        there = parse_tables(inner).get(self._table) == network.mark
         if near is None and far is None and not here:
             return []
         return [
@@ -69,19 +80,19 @@ class UplinkDriver:
 
     def create(self, thing: Uplink) -> None:
         network = self._network
-        self.delete(thing)
-        network.add_veth(network.fabric, FABRIC_INTERFACE, network.fabric, thing.interface)
+        self._delete_pair(thing)
+        network.do(network.fabric, add_veth(FABRIC_INTERFACE, thing.interface))
         # Marked before the host can see it.
-        index = network.index(network.fabric, thing.interface)
-        network.at(network.fabric).link("set", index=index, ifalias=network.mark)
-        network.move_to_host(network.fabric, index)
-        index = network.set_up(HOST, thing.interface)
-        network.add_address(HOST, index, thing.host_address)
-        index = network.set_up(network.fabric, FABRIC_INTERFACE)
-        network.add_address(network.fabric, index, thing.fabric_address)
-        gateway = str(ip_interface(thing.host_address).ip)
-        network.at(network.fabric).route("replace", dst="default", gateway=gateway)
-        self._load(network.fabric, str(names.LOCAL_NETWORK), f'oifname "{FABRIC_INTERFACE}"')
+        network.do(network.fabric, set_link(thing.interface, alias=network.mark))
+        with network.opened(HOST) as host:
+            network.do(network.fabric, move_link(thing.interface, host))
+        network.do(HOST, set_link(thing.interface, up=True))
+        network.give(HOST, thing.interface, [thing.host_address])
+        network.do(network.fabric, set_link(FABRIC_INTERFACE, up=True))
+        network.give(network.fabric, FABRIC_INTERFACE, [thing.fabric_address])
+        network.do(network.fabric, set_default_route(str(ip_interface(thing.host_address).ip)))
+        inner = str(names.LOCAL_NETWORK)
+        self._load(network.fabric, inner, f'oifname "{FABRIC_INTERFACE}"')
         source = str(ip_interface(thing.host_address).network)
         self._load(HOST, source, f'oifname != "{thing.interface}"')
         self._host.want_forwarding()
@@ -91,13 +102,16 @@ class UplinkDriver:
         self.create(thing)
 
     def delete(self, thing: Uplink) -> None:
+        self._delete_pair(thing)
+        if self._has_table(HOST):
+            self._nft(HOST, f"delete table ip {self._table}")
+        self._host.release()
+
+    def _delete_pair(self, thing: Uplink) -> None:
         if self._own_interface():
             self._network.delete_interface(HOST, thing.interface)
         # Still there when a crash came before the other end was moved to the host.
         self._network.delete_interface(self._network.fabric, FABRIC_INTERFACE)
-        if self._has_table(HOST):
-            self._nft(HOST, f"delete table ip {self._table}")
-        self._host.release()
 
     def _own_interface(self) -> Interface | None:
         """The host's end, if it is there and ours."""
@@ -105,7 +119,8 @@ class UplinkDriver:
         return found if found is not None and found.alias == self._network.mark else None
 
     def _load(self, namespace: str, source: str, way_out: str) -> None:
-        rules = render_nat(self._table, self._network.mark, source=source, way_out=way_out)
+        mark = self._network.mark
+        rules = render_nat(self._table, mark, source=source, way_out=way_out)
         self._nft(namespace, rules)
 
     def _has_table(self, namespace: str) -> bool:
@@ -113,8 +128,10 @@ class UplinkDriver:
 
     def _tables(self, namespace: str) -> dict[str, str]:
         """Tables of family ip by name, with their mark."""
-        listing = run(inside(namespace, ["nft", "-j", "list", "ruleset", "ip"])).stdout
-        return parse_tables(listing)
+        return parse_tables(self._listing(namespace))
+
+    def _listing(self, namespace: str) -> str:
+        return run(inside(namespace, ["nft", "-j", "list", "ruleset", "ip"])).stdout
 
     def _nft(self, namespace: str, rules: str) -> None:
         try:
@@ -126,14 +143,15 @@ class UplinkDriver:
 
 def taken_networks(testbed: str) -> list[IPv4Network]:
     """Networks that the host has routes to, but for the default route and the testbed's own."""
-    with IPRoute() as netlink:
-        own = netlink.link_lookup(ifname=names.uplink_interface(testbed))
-        routes = [
-            f"{route.get('dst')}/{route['dst_len']}"
-            for route in netlink.get_routes(family=AF_INET)
-            if route["dst_len"] > 0 and route.get("oif") not in own
+    with Netlink() as netlink:
+        links = map(parse_link, netlink.dump(get_links()))
+        own = {link.index for link in links if link.name == names.uplink_interface(testbed)}
+        routes = map(parse_route, netlink.dump(get_routes()))
+        return [
+            route.network
+            for route in routes
+            if route.network.prefixlen and route.interface not in own
         ]
-    return [IPv4Network(route, strict=False) for route in routes]
 
 
 def inside(namespace: str, command: list[str]) -> list[str]:

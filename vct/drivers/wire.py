@@ -11,9 +11,12 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from vct.drivers.network import Interface, Network
+from vct.drivers.base import Problems, create_one
+from vct.drivers.network import Network
+from vct.drivers.network_batch import Batch, Pair, Setting
+from vct.drivers.rtnetlink_messages import Address, Interface, set_link
 from vct.plan.things import End, Port, Wire
 
 DIRECT_INTERFACE = re.compile(r"eth[1-9][0-9]*")
@@ -23,11 +26,17 @@ IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 DEVICES = {"veth": "veth", "tun": "tap"}  # netlink's word to ours
 
 
-def attach(network: Network, end: End, alias: str) -> None:
-    """Give a node's interface its mark, MAC and addresses, and set it up."""
-    index = network.set_up(end.namespace, end.interface, ifalias=alias, address=end.mac)
-    for neighbour in end.neighbours:
-        network.add_address(end.namespace, index, f"{end.address}/32", peer=neighbour)
+def setting(key: str, end: End, alias: str, *, mac: str = "") -> Setting:
+    """How a node's interface shall be: its mark, an address for each neighbour, a MAC if it was
+    not made with it."""
+    return Setting(
+        key=key,
+        namespace=end.namespace,
+        interface=end.interface,
+        mac=mac,
+        alias=alias,
+        addresses=[Address(address=f"{end.address}/32", peer=peer) for peer in end.neighbours],
+    )
 
 
 def seen_end(node: str, namespace: str, found: Interface) -> End:
@@ -71,20 +80,35 @@ class WireDriver:
         pass  # both ends are in the testbed's own namespaces
 
     def create(self, thing: Wire) -> None:
-        a, b = both_ends(thing)
-        # One that is there already is a remnant: its other end was in a namespace that is gone, or
-        # is being removed by the kernel just now.
-        for end in (a, b):
-            self._network.delete_interface(end.namespace, end.interface)
-        if thing.device == "tap":
-            for end in (a, b):
-                with self._network.inside(end.namespace):
-                    make_tap(end.interface)
-        else:
-            self._network.add_veth(a.namespace, a.interface, b.namespace, b.interface)
-        for side, end in (("a", a), ("b", b)):
-            alias = f"vct:{self._network.testbed}:link:{thing.link}:{side}"
-            attach(self._network, end, alias)
+        create_one(self, thing)
+
+    def create_many(self, things: Sequence[Wire]) -> Problems:
+        batch = Batch(self._network)
+        batch.make_pairs([_pair(thing) for thing in things if thing.device == "veth"])
+        for thing in things:
+            if thing.device == "tap":
+                with batch.noting(thing.key):
+                    self._make_taps(thing)
+        prefix = f"vct:{self._network.testbed}:link:"
+        batch.set_up(
+            [
+                setting(
+                    thing.key,
+                    end,
+                    f"{prefix}{thing.link}:{side}",
+                    mac=end.mac if thing.device == "tap" else "",
+                )
+                for thing in things
+                for side, end in zip("ab", both_ends(thing), strict=True)
+            ]
+        )
+        return batch.problems
+
+    def _make_taps(self, thing: Wire) -> None:
+        for end in both_ends(thing):
+            self._network.delete_interface(end.namespace, end.interface)  # remnants, as of pairs
+            with self._network.inside(end.namespace):
+                make_tap(end.interface)
 
     def change(self, was: Wire, thing: Wire) -> None:
         self.delete(was)
@@ -130,14 +154,39 @@ class PortDriver:
         pass  # both ends are in the testbed's own namespaces
 
     def create(self, thing: Port) -> None:
-        network, end = self._network, thing.end
-        network.delete_interface(end.namespace, end.interface)  # remnants, as for wires
-        network.delete_interface(network.fabric, thing.fabric_interface)
-        network.add_veth(network.fabric, thing.fabric_interface, end.namespace, end.interface)
-        alias = f"vct:{network.testbed}:segment:{thing.segment}:{end.node}"
-        bridge = network.index(network.fabric, thing.bridge)
-        network.set_up(network.fabric, thing.fabric_interface, master=bridge, ifalias=alias)
-        attach(network, end, alias)
+        create_one(self, thing)
+
+    def create_many(self, things: Sequence[Port]) -> Problems:
+        network = self._network
+        batch = Batch(network)
+        bridges: dict[str, int] = {}
+        for thing in things:
+            with batch.noting(thing.key):
+                if thing.bridge not in bridges:
+                    bridges[thing.bridge] = network.index(network.fabric, thing.bridge)
+        sound = [thing for thing in things if thing.key not in batch.problems]
+        batch.make_pairs(
+            [
+                Pair(
+                    key=thing.key,
+                    namespace=network.fabric,
+                    interface=thing.fabric_interface,
+                    peer_namespace=thing.end.namespace,
+                    peer=thing.end.interface,
+                    peer_mac=thing.end.mac,
+                    master=bridges[thing.bridge],
+                )
+                for thing in sound
+            ]
+        )
+        for thing in sound:
+            marked = set_link(thing.fabric_interface, alias=self._alias(thing))
+            batch.add(thing.key, network.fabric, marked)
+        batch.set_up([setting(thing.key, thing.end, self._alias(thing)) for thing in sound])
+        return batch.problems
+
+    def _alias(self, thing: Port) -> str:
+        return f"vct:{self._network.testbed}:segment:{thing.segment}:{thing.end.node}"
 
     def change(self, was: Port, thing: Port) -> None:
         self.delete(was)
@@ -160,6 +209,19 @@ def both_ends(wire: Wire) -> tuple[End, End]:
     assert wire.a is not None  # noqa: S101 - see Wire
     assert wire.b is not None  # noqa: S101
     return wire.a, wire.b
+
+
+def _pair(wire: Wire) -> Pair:
+    a, b = both_ends(wire)
+    return Pair(
+        key=wire.key,
+        namespace=a.namespace,
+        interface=a.interface,
+        peer_namespace=b.namespace,
+        peer=b.interface,
+        mac=a.mac,
+        peer_mac=b.mac,
+    )
 
 
 def make_tap(name: str) -> None:

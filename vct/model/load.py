@@ -6,15 +6,17 @@ file.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vct.errors import InputError
 from vct.model.resolve import resolve_testbed
 from vct.model.testbed import Link, Node, Testbed
+from vct.model.textfile import fingerprint, read_text
 from vct.model.validate import validated
 from vct.model.written import WrittenTestbed
-from vct.model.yamltext import kind_of, parse_tree, read_text
+from vct.model.yamltext import kind_of, parse_tree
 from vct.names import check_testbed_name
 from vct.quality import Quality, render_rate, render_share, render_time
 
@@ -42,7 +44,8 @@ def parse_testbed(text: str, source: str, name: str | None = None) -> Testbed:
         problem = f"must be a mapping, not {kind_of(tree.value)}"
         raise InputError(problem, file=source, line=line, column=column, hint=EXAMPLE)
     written = validated(WrittenTestbed, tree.value | override, tree, source)
-    return resolve_testbed(written, tree, source)
+    testbed = resolve_testbed(written, tree, source)
+    return replace(testbed, fingerprint=fingerprint(text, name))
 
 
 def testbed_document(testbed: Testbed) -> dict[str, object]:

@@ -67,7 +67,8 @@ def load_settings(
 def _file_values(file: Path) -> Mapping[str, object]:
     if not file.exists():
         return {}
-    from vct.model.yamltext import parse_tree, read_text  # most hosts have no settings file
+    from vct.model.textfile import read_text  # most hosts have no settings file
+    from vct.model.yamltext import parse_tree
 
     tree = parse_tree(read_text(file), str(file))
     values = tree.value if tree else {}

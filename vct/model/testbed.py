@@ -47,7 +47,8 @@ class Segment:
 class Testbed:
     """Nodes sorted by id, links and segments in the file's order.
 
-    `source` is the file that it came from, for messages only: it does not count in a comparison.
+    `source` is the file that it came from, for messages only, `fingerprint` how its text is known
+    again (vct.model.textfile): they do not count in a comparison.
     """
 
     __test__ = False  # the name is the field's word, not a test of pytest's
@@ -57,3 +58,4 @@ class Testbed:
     links: tuple[Link, ...] = ()
     segments: tuple[Segment, ...] = ()
     source: str = field(default="", compare=False)
+    fingerprint: str = field(default="", compare=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,7 +18,6 @@ from vct.errors import InputError
 from vct.model.problems import Path as KeyPath
 from vct.model.problems import Place, Problem, fail
 
-SIZE_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 16
 NUMBER_MAX = 64
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -51,35 +49,6 @@ class Tree:
         """Where the last key of `path` stands; a list's item has no key but itself."""
         parent = self.find(path[:-1])
         return parent.key_places.get(str(path[-1]), self.find(path).place)
-
-
-def read_text(file: Path) -> str:
-    """The text of a UTF-8 file of at most 4 MiB. Raises InputError."""
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(SIZE_MAX + 1)
-    except FileNotFoundError:
-        raise InputError("there is no such file", file=str(file), hint="check the path") from None
-    except IsADirectoryError:
-        raise InputError("is a directory, not a file", file=str(file)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=str(file)) from None
-    if len(data) > SIZE_MAX:
-        raise InputError(
-            "is larger than 4 MiB", file=str(file), hint="is this the file that you meant?"
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        raise InputError(
-            "is not UTF-8 text",
-            file=str(file),
-            line=before.count(b"\n") + 1,
-            column=len(before) - before.rfind(b"\n"),
-            hint="save the file as UTF-8",
-        ) from None
 
 
 def parse_tree(text: str, source: str) -> Tree | None:

@@ -1,15 +1,22 @@
-"""The record of a testbed: its mark, what was last asked for, and the numbers given out for it."""
+"""The record of a testbed: its mark, what was last asked for, and the numbers given out for it.
+
+A testbed file is read by way of it: what has not changed since it was applied is not checked again.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from vct.drivers.textfiles import read, write
 from vct.errors import RefusedError, VctError
 from vct.model.testbed import Link, Node, Segment, Testbed
-from vct.paths import TestbedPaths
+from vct.model.textfile import fingerprint, read_text
+from vct.names import check_testbed_name
+from vct.paths import Home, TestbedPaths
 from vct.plan.wanted import Numbers
 from vct.quality import Quality
 
@@ -48,6 +55,11 @@ def save_applied(paths: TestbedPaths, applied: Applied | None) -> None:
     write(paths.applied, json.dumps(asdict(applied), indent=1))
 
 
+def same_record(before: Applied | None, now: Applied) -> bool:
+    """Whether the record need not be written again. A file with another text may mean the same."""
+    return before == now and before.testbed.fingerprint == now.testbed.fingerprint
+
+
 def _decode(fields: dict[str, Any], source: str) -> Testbed:
     """The values themselves, not the user's file: every verb reads the record, and the checks that
     the file went through need not be made, nor their library loaded, again."""
@@ -69,6 +81,44 @@ def _decode(fields: dict[str, Any], source: str) -> Testbed:
         links=tuple(map(link, fields["links"])),
         segments=tuple(map(segment, fields["segments"])),
         source=source,
+        fingerprint=fields.get("fingerprint", ""),  # records of older versions have none
+    )
+
+
+def read_testbed(home: Home, file: Path, name: str | None = None) -> Testbed:
+    """The testbed that a file describes; `name` overrides the file's. Raises InputError.
+
+    If a testbed's record was made from this very text it is taken from there: loading the libraries
+    that read and check it takes longer than all else that an `init` with nothing to do has to do.
+    """
+    text = read_text(file)
+    candidates = [check_testbed_name(name)] if name is not None else None
+    known = _known(home, fingerprint(text, name), candidates)
+    if known is not None:
+        return replace(known, source=str(file))
+    from vct.model.load import parse_testbed
+
+    return parse_testbed(text, str(file), name)
+
+
+def _known(home: Home, wanted: str, candidates: list[str] | None) -> Testbed | None:
+    """The testbed in a record that was made from a text with this fingerprint."""
+    # A damaged record, or one for root only, is as good as none here.
+    with suppress(VctError, OSError):
+        for name in testbed_names(home) if candidates is None else candidates:
+            paths = home.testbed(name)
+            applied = load_applied(paths) if wanted in read(paths.applied) else None
+            if applied and applied.testbed.fingerprint == wanted:
+                return applied.testbed
+    return None
+
+
+def testbed_names(home: Home) -> list[str]:
+    """Testbeds with a directory of ours in the state root."""
+    if not home.testbeds.is_dir():
+        return []
+    return sorted(
+        path.name for path in home.testbeds.iterdir() if home.testbed(path.name).mark.exists()
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vct import names
 from vct.apply.journal import Journal
@@ -32,15 +32,18 @@ from vct.plan.outcome import Outcome
 from vct.plan.steps import Plan, Step, diff
 from vct.plan.things import KEEPSAKES, Bridge, Container, Thing
 from vct.plan.wanted import BuiltImage, Facts, number, wanted
-from vct.report.status import TestbedStatus, testbed_status
-from vct.verbs import image_run
 from vct.verbs.record import (
     Applied,
     claim_directory,
     load_applied,
     require_applied,
+    same_record,
     save_applied,
+    testbed_names,
 )
+
+if TYPE_CHECKING:
+    from vct.report.status import TestbedStatus
 
 CONSOLE_TAIL_LINES = 12
 
@@ -49,6 +52,7 @@ CONSOLE_TAIL_LINES = 12
 class Prepared:
     """A plan and what it was made from."""
 
+    before: Applied | None
     applied: Applied
     wanted: list[Thing]
     seen: list[Thing]
@@ -76,6 +80,7 @@ def _planned(home: Home, testbed: Testbed, have: list[Thing]) -> Prepared:
     numbers = number(testbed, before.numbers if before else None, taken)
     want = wanted(testbed, numbers, facts)
     return Prepared(
+        before=before,
         applied=Applied(testbed=testbed, numbers=numbers),
         wanted=want,
         seen=have,
@@ -104,9 +109,9 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
     ensure_home(home)
     with locked(paths.lock), open_drivers(home, testbed.name) as drivers:
         prepared = prepare(home, testbed, drivers)
-        before = load_applied(paths)
+        before = prepared.before
         if not prepared.plan:
-            if before != prepared.applied:
+            if not same_record(before, prepared.applied):
                 save_applied(paths, prepared.applied)
             return Outcome()
         claim_directory(paths)
@@ -162,6 +167,8 @@ def last_seen(paths: TestbedPaths, node: str, what: str) -> str:
 
 def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
     """The testbed as it is now, beside what was asked for."""
+    from vct.report.status import testbed_status  # what init does not need, it does not load
+
     applied = require_applied(paths)
     with open_drivers(home, paths.name) as drivers:
         prepared = prepare(home, applied.testbed, drivers)
@@ -247,17 +254,10 @@ def cleanup(home: Home, name: str, *, flush: bool, progress: Progress = quiet) -
     return plan
 
 
-def testbed_names(home: Home) -> list[str]:
-    """Testbeds with a directory of ours in the state root."""
-    if not home.testbeds.is_dir():
-        return []
-    return sorted(
-        path.name for path in home.testbeds.iterdir() if home.testbed(path.name).mark.exists()
-    )
-
-
 def purge_list(home: Home) -> list[str]:
     """What `purge` would remove."""
+    from vct.verbs import image_run
+
     found = [f"testbed {name}" for name in testbed_names(home)]
     found += [f"run {seen.name}" for seen in image_run.runs(home)]
     if home.mark.exists():
@@ -267,6 +267,8 @@ def purge_list(home: Home) -> list[str]:
 
 def purge(home: Home, progress: Progress = quiet) -> None:
     """Remove all testbeds and runs of images, and the state root with the images in it."""
+    from vct.verbs import image_run
+
     for name in testbed_names(home):
         cleanup(home, name, flush=True, progress=progress)
     image_run.remove_all(home)
