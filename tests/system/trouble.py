@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import time
@@ -130,11 +131,16 @@ def processes(part: str) -> list[int]:
 
 
 def kill_all(pids: list[int]) -> None:
-    """Kill these processes, of which there must be some, and wait for their end."""
+    """Kill these processes, of which there must be some, and wait for their end.
+
+    Their command lines and executables are gone earlier, when they still hold their ports.
+    """
     assert pids, "nothing to kill"
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), "their end")
+    handles = {os.pidfd_open(pid): pid for pid in pids}
+    for handle, pid in handles.items():
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        assert select.select([handle], [], [], PATIENCE_S)[0], f"process {pid} does not end"
+        os.close(handle)
 
 
 def reboot(bed: Bed) -> None:
