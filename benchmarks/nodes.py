@@ -18,7 +18,7 @@ from benchmarks.topologies import mesh, ring
 from vct.drivers import process
 from vct.drivers.textfiles import read
 
-LOADED = "import vct.cli.main, vct.verbs.testbed, vct.model.load"
+LOADED = "import vct.cli.main, vct.verbs.testbed"
 RUNNING_RATIO = 1.5
 STARTING = "create Container"
 BARE_START = "xargs with 4 x lxc-start, all else prepared"

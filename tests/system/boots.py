@@ -19,6 +19,8 @@ from pathlib import Path
 import lxc
 
 from vct.drivers import process
+from vct.drivers.guest import locks_below, remove_empty
+from vct.paths import LXC_LOCKS
 
 INIT = "/etc/vct/init"  # exists in our images only: without it LXC starts nothing
 ARCHITECTURES = {"amd64": "x86_64", "i386": "i686"}
@@ -156,8 +158,8 @@ def booted(
             check=False,
         )
         shutil.rmtree(home)
-        Path(f"/run/lxc/lock{home}/.{name}").unlink(missing_ok=True)
-        shutil.rmtree(f"/run/lxc/lock{home}", ignore_errors=True)
+        locks_below(home).joinpath(f".{name}").unlink(missing_ok=True)
+        remove_empty(locks_below(home), LXC_LOCKS)
 
 
 def _write(root: Path, files: Mapping[str, str]) -> None:
