@@ -9,13 +9,16 @@ BOOTSTRAP := python3-venv python3-lxc python3-cryptography
 
 demo: $(VENV)/ready
 	$(BIN)/vct --yes install
-	$(BIN)/vct build node-debian
+	$(BIN)/vct build node-debian controller
 	$(BIN)/vct init examples/ring.yaml
 	$(BIN)/vct demo
 
 test: check
 	$(BIN)/vct --yes install
-	$(BIN)/pytest tests/host tests/system
+	tests/install-packages
+	$(BIN)/pytest -n auto tests/controller
+	VCT_TEST_DATABASE=postgresql $(BIN)/pytest -n auto tests/controller
+	$(BIN)/pytest tests/controller_slow tests/host tests/system
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import commands, figures, idle, images, layers, links, machine, nodes
+from benchmarks import commands, controller, figures, idle, images, layers, links, machine, nodes
 from benchmarks.figures import Result
 from vct.drivers import packages
 from vct.errors import VctError
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "layers": lambda quick: layers.measure(1 if quick else 15),
     "images": lambda quick: images.measure(1 if quick else 3, peers=images.has_peers()),
     "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
+    "controller": lambda quick: controller.measure(*((1, 1.0) if quick else (3, 5.0))),
 }
 
 
@@ -79,6 +80,7 @@ def _left_out(chosen: tuple[str, ...], *, install: bool) -> list[str]:
     wanted = (
         ("links", "Mininet", [links.MININET], links.has_mininet),
         ("images", "debootstrap and lxc-create -t debian", images.PEERS, images.has_peers),
+        ("controller", "PostgreSQL", [controller.POSTGRESQL], controller.has_postgresql),
     )
     left_out = []
     for name, what, debian, is_there in wanted:

@@ -16,15 +16,20 @@ from vct.errors import UsageError
 
 INTERFACE_NAME_MAX = 15  # IFNAMSIZ less the terminating zero (linux/if.h)
 DIRECT_INTERFACES_MAX = 0xFF  # the MAC has one octet for the interface, and eth0 is taken
-TESTBED_NAME = re.compile(r"(?!.*-[0-9a-f]{4}$)(?:[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z])")
+TESTBED_NAME = re.compile(r"(?!.*-(?:[0-9a-f]{4}|ctl)$)(?:[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z])")
 SEGMENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,10}")
 NODE_ID = re.compile(r"[0-9a-f]{4}")
 LAST_NODE = 0xFFF0
+CONTROLLER = "ctl"  # among node ids, where namespaces and ports are named
+MEMBER = re.compile(f"{NODE_ID.pattern}|{CONTROLLER}")
 
 LOCAL_BRIDGE = "vct-local"
 LOCAL_NETWORK = IPv4Network("10.241.0.0/16")
 LOCAL_GATEWAY = IPv4Address("10.241.0.254")
 DHCP_FIRST, DHCP_LAST = IPv4Address("10.241.0.1"), IPv4Address("10.241.0.199")
+CONTROLLER_IPV4 = IPv4Address("10.241.255.250")  # no node's, as ids end at fff0
+CONTROLLER_PORT = 80
+CONTROLLER_HOSTNAME = "controller"
 LINK_NETWORK = IPv4Network("10.242.0.0/16")
 UPLINK_NETWORK = IPv4Network("10.240.0.0/16")
 DOMAIN = "vct"
@@ -50,7 +55,7 @@ def check_testbed_name(name: str) -> str:
         raise UsageError(
             f"{name!r} is not a testbed name",
             hint="use 1 to 32 lower-case letters, digits and dashes; a letter first, no dash last, "
-            "and no end like a node's (-0001)",
+            "and no end like a node's (-0001) or the controller's (-ctl)",
         )
     return name
 
@@ -128,6 +133,11 @@ def node_namespace(testbed: str, node: str) -> str:
     return f"vct-{testbed}-{check_node_id(node)}"
 
 
+def controller_namespace(testbed: str) -> str:
+    """The network namespace of the controller: `vct-ring-ctl`. No testbed name ends like it."""
+    return f"vct-{testbed}-{CONTROLLER}"
+
+
 def uplink_interface(testbed: str) -> str:
     """The one interface that the host sees of a testbed: `vct-ring`; long names are shortened.
 
@@ -150,9 +160,9 @@ def direct_interface(index: int) -> str:
     return f"eth{index}"
 
 
-def local_port(node: str) -> str:
-    """The fabric's end of a node's eth0."""
-    return f"local-{check_node_id(node)}"
+def local_port(member: str) -> str:
+    """The fabric's end of the eth0 of a node, or of the controller."""
+    return f"local-{member if member == CONTROLLER else check_node_id(member)}"
 
 
 def segment_bridge(segment: str) -> str:
@@ -182,6 +192,9 @@ def mac(interface: int, node: str) -> str:
 
 
 LOCAL_BRIDGE_MAC = "52:54:00:00:00:00"  # node 0000 does not exist
+
+
+CONTROLLER_MAC = "52:54:00:00:ff:fa"  # as its address: beyond all nodes
 
 
 def segment_bridge_mac(segment: str) -> str:
@@ -223,6 +236,12 @@ def uplink_ipv4(slot: int) -> tuple[IPv4Address, IPv4Address]:
     return base + 1, base + 2
 
 
+def controller_url(slot: int) -> str:
+    """Where the host finds the controller of the testbed with this uplink number."""
+    port = "" if CONTROLLER_PORT == 80 else f":{CONTROLLER_PORT}"
+    return f"http://{uplink_ipv4(slot)[1]}{port}/"
+
+
 UPLINK_SLOTS = UPLINK_NETWORK.num_addresses // 4
 
 
@@ -234,6 +253,11 @@ def uplink_slot(testbed: str) -> int:
 def rescue_ipv6(node: str) -> IPv6Address:
     """The address that works when nothing else does: `fdbd:e804:6aa9:2::/64` + EUI-64 of eth0."""
     return PRIVATE_IPV6_PREFIX + (2 << 64) + eui64(mac(0, node))
+
+
+def controller_rescue_ipv6() -> IPv6Address:
+    """The controller's rescue address: made as a node's."""
+    return PRIVATE_IPV6_PREFIX + (2 << 64) + eui64(CONTROLLER_MAC)
 
 
 def management_ipv6(node: str) -> IPv6Address:

@@ -3,7 +3,7 @@
 <home>/                      /var/lib/vct, moved by VCT_HOME
   .vct-home                  the mark: this directory is ours
   images/                    image store and build cache, moved by VCT_IMAGES
-  testbeds/<name>/           topology as applied, journal, keys, nodes
+  testbeds/<name>/           topology as applied, journal, keys, nodes, controller
   runs/<name>/               containers straight from an image (vct image run)
 <run>/<name>/                /run/vct/<name>: lock, pid files, sockets; gone after a reboot.
                              A home elsewhere has its own: /run/vct/home_<digest>/<name>
@@ -105,6 +105,10 @@ class TestbedPaths:
         """Where stopped nodes' file systems are mounted to look into."""
         return self.run / "mounts"
 
+    @property
+    def controller(self) -> ControllerPaths:
+        return ControllerPaths(root=self.root / "controller")
+
     def node(self, node: str) -> NodePaths:
         return NodePaths(root=self.nodes / node)
 
@@ -139,6 +143,56 @@ class NodePaths:
     def known_hosts(self) -> Path:
         """The node's host key as ssh wants it, pinned when the node was made."""
         return self.root / "known_hosts"
+
+    @property
+    def console_log(self) -> Path:
+        return self.root / "console.log"
+
+    @property
+    def monitor_log(self) -> Path:
+        return self.root / "lxc.log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerPaths:
+    """The controller's files. To LXC it is the container `controller` of the testbed."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """LXC's configuration file."""
+        return self.root / "config"
+
+    @property
+    def disk_image(self) -> Path:
+        """The fixed-size file system that holds the writable layer, and in it all data."""
+        return self.root / "disk.img"
+
+    @property
+    def disk(self) -> Path:
+        """Where the disk image is mounted, in the monitor's own mount namespace only."""
+        return self.root / "disk"
+
+    @property
+    def settings(self) -> Path:
+        """Read-only inside as /etc/vct/controller."""
+        return self.root / "settings"
+
+    @property
+    def settings_file(self) -> Path:
+        """What the controller is told, with its secret; for root only."""
+        return self.settings / "controller.json"
+
+    @property
+    def secret(self) -> Path:
+        """What its signatures are made with; for root only."""
+        return self.root / "secret_key"
+
+    @property
+    def credentials(self) -> Path:
+        """The first administrator's name, password and token, as JSON; for root only."""
+        return self.root / "credentials.json"
 
     @property
     def console_log(self) -> Path:

@@ -53,6 +53,7 @@ LINK_FIELDS = [
 
 @pytest.fixture(scope="module")
 def ring(shared_bed: Bed) -> Bed:
+    shared_bed.vct("build", "controller", timeout_s=1200)
     shared_bed.vct("init", str(RING))
     return shared_bed
 
@@ -83,7 +84,8 @@ def test_it_works(status: Any) -> None:
 
 
 def test_the_fields_of_status_keep_their_names(status: Any) -> None:
-    assert list(status) == ["name", "ready", "nodes", "links", "segments", "differences"]
+    parts = ["name", "ready", "nodes", "links", "segments", "differences", "controller"]
+    assert list(status) == parts
     assert [list(node) for node in status["nodes"]] == [NODE_FIELDS] * 4
     assert [list(link) for link in status["links"]] == [LINK_FIELDS] * 4
     assert all(list(link["forward"]) == ["wanted", "applied"] for link in status["links"])

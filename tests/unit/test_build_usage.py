@@ -41,6 +41,7 @@ def test_all_mounted_images_are_found_at_once(proc: Path) -> None:
     ("config", "who"),
     [
         ("testbeds/ring/nodes/0001/config", "ring/0001"),
+        ("testbeds/ring/controller/config", "ring/controller"),
         ("runs/mine/run.json", "run mine"),
     ],
 )

@@ -287,7 +287,8 @@ def test_the_schema_accepts_every_document(testbed: Testbed) -> None:
         'name: ring\nnodes: {}\nlinks: [{between: ["0001", "0002"], forward: {dely: 5ms}}]',
         'name: ring\nnodes: {}\nsegments: [{name: roof, members: ["0001"]}]',
         "name: ring\nnodes: {}\nslices: [x]",
-        "name: ring\nnodes: {}\ncontroller: {}",
+        "name: ring\nnodes: {}\ncontroller: yes",
+        "name: ring\nnodes: {}\ncontroller: {disk: 2}",
     ],
 )
 def test_the_schema_refuses_what_vct_refuses(text: str) -> None:

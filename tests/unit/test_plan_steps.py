@@ -14,6 +14,8 @@ from vct.plan.things import (
     KINDS,
     Bridge,
     Container,
+    Controller,
+    ControllerFiles,
     Dhcp,
     End,
     Fabric,
@@ -64,6 +66,19 @@ def container(node: str, memory_mib: int = 256) -> Container:
     )
 
 
+def controller() -> Controller:
+    return Controller(
+        namespace="vct-ring-ctl",
+        hostname="controller",
+        image="controller@0123",
+        root="/images/controller.squashfs",
+        arch="amd64",
+        memory_mib=256,
+        disk_mib=1024,
+        hosts=("10.240.0.2",),
+    )
+
+
 def end(node: str) -> End:
     return End(
         node=node,
@@ -101,6 +116,7 @@ ONE_OF_EACH: tuple[Thing, ...] = (
     FABRIC,
     BRIDGE,
     files("0001"),
+    ControllerFiles(disk_mib=1024),
     Uplink(interface="vct-ring", host_address="10.240.0.1/30", fabric_address="10.240.0.2/30"),
     network("0001"),
     Dhcp(interface="vct-local", first="10.241.0.1", last="10.241.0.199"),
@@ -108,6 +124,7 @@ ONE_OF_EACH: tuple[Thing, ...] = (
     port("0001"),
     Relay(testbed="ring", links=()),
     shaping("0001", "0002"),
+    controller(),
     container("0001"),
     OfflineMount(node="0001", root="/testbeds/ring/nodes/0001"),
 )

@@ -35,7 +35,7 @@ FILES = sorted(path for path in (DATA / "images").rglob("*") if path.is_file())
 SECRETS = re.compile(r"PRIVATE KEY|\bssh-(?:rsa|ed25519|dss) AAAA|\$(?:1|2[aby]|5|6|7|y|gy)\$")
 SAME_PASSWORD = re.compile(r"chpasswd|--password (?!\"\*\")|passwd\b.*<<|mkpasswd")
 MACHINES = sorted(
-    set(SHIPPED) - {"base-debian", "sliver-busybox", "sliver-openwrt", "node-openwrt"}
+    set(SHIPPED) - {"base-debian", "controller", "sliver-busybox", "sliver-openwrt", "node-openwrt"}
 )
 
 

@@ -34,7 +34,7 @@ WANT = wanted(TESTBED, number(TESTBED, None), Facts(netem=False, images=IMAGES))
 
 
 def status(seen: list[Thing], silent: dict[str, str] | None = None) -> TestbedStatus:
-    return report.testbed_status(TESTBED, WANT, seen, silent or {}, [])
+    return report.testbed_status(TESTBED, WANT, seen, silent or {}, [], None)
 
 
 def but(kind: type[Thing], key: str, **changes: object) -> list[Thing]:
@@ -121,6 +121,7 @@ def test_the_relay_tells_of_the_links_that_it_carries() -> None:
 
 def test_the_document_is_json_with_names_that_stay() -> None:
     document = json.loads(json.dumps(status(WANT).document()))
-    assert list(document) == ["name", "ready", "nodes", "links", "segments", "differences"]
+    parts = ["name", "ready", "nodes", "links", "segments", "differences", "controller"]
+    assert list(document) == parts
     assert document["nodes"][0]["state"] == "ready"
     assert document["segments"] == [{"name": "roof", "members": ["0001", "0003"], "ok": True}]

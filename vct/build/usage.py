@@ -19,6 +19,7 @@ DIGEST = re.compile(r"\b([0-9a-f]{64})\b")
 # Where containers are recorded below a state root, and how these containers are called.
 CONFIGURATIONS = (
     ("testbeds/*/nodes/*/config", "{parts[1]}/{parts[3]}"),
+    ("testbeds/*/controller/config", "{parts[1]}/controller"),
     ("runs/*/run.json", "run {parts[1]}"),
 )
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "image": Entry("vct.cli.image", "List and look into images."),
     "node": Entry("vct.cli.node", "Start, stop, enter and look into nodes."),
     "link": Entry("vct.cli.link", "Look at links."),
+    "controller": Entry("vct.cli.controller", "The registry: state, logs, users, data."),
     "topology": Entry("vct.cli.topology", "Check testbed files."),
     "completion": Entry("vct.cli.completion", "Print shell completion for bash, zsh or fish."),
 }

@@ -61,6 +61,10 @@ class StepProgress:
         self._answered += 1
         self._show(lambda: f"{self._answered} of {self._waiting_for} nodes ready, last {node}")
 
+    def saying(self, words: str) -> None:
+        """Something goes on that is no step of a plan."""
+        self._show(lambda: words)
+
     def _show(self, words: Callable[[], str]) -> None:
         now = time.monotonic()
         if now - self._began < QUIET_S:

@@ -48,10 +48,7 @@ def init(file: Path | None, timeout: float | None) -> None:
     with StepProgress(here) as progress:
         outcome = verbs.init(here.home, testbed, progress.step)
     limit = here.settings.ready_timeout_s if timeout is None else timeout
-    if limit > 0:
-        with StepProgress(here) as progress:
-            progress.waiting(len(testbed.nodes))
-            verbs.wait_ready(here.home, testbed, limit, progress.ready)
+    registered, told = _await(here, testbed, limit) if limit > 0 else ({}, [])
     counts = outcome.counts()
     document = {
         "testbed": testbed.name,
@@ -59,8 +56,31 @@ def init(file: Path | None, timeout: float | None) -> None:
         **counts,
         "seconds": round(outcome.seconds, 3),
         "ready": [node.id for node in testbed.nodes] if limit > 0 else [],
+        **registered,
     }
-    here.emit(document, lambda: _init_words(testbed, counts, ready=limit > 0))
+    words = _init_words(testbed, counts, ready=limit > 0)
+    here.emit(document, lambda: "\n".join([words, *told]))
+
+
+def _await(here: Session, testbed: Testbed, limit: float) -> tuple[dict[str, Any], list[str]]:
+    """Wait for nodes and for the controller, and tell that what the testbed is: the result of this
+    as JSON and in words, empty without a controller."""
+    from vct.verbs import testbed as verbs
+
+    with StepProgress(here) as progress:
+        progress.waiting(len(testbed.nodes))
+        verbs.wait_ready(here.home, testbed, limit, progress.ready)
+    if testbed.controller is None:
+        return {}, []
+    from vct.cli.controller import registered_document, registered_words
+    from vct.verbs import controller
+
+    paths = here.home.testbed(testbed.name)
+    with StepProgress(here) as progress:
+        progress.saying("waiting for the controller")
+        controller.wait_ready(paths, limit)
+        found = controller.register(here.home, paths, progress.saying)
+    return {"controller": registered_document(found)}, registered_words(found)
 
 
 def _init_words(testbed: Testbed, counts: dict[str, int], *, ready: bool) -> str:
@@ -114,6 +134,8 @@ def _status_text(found: TestbedStatus) -> Any:
 
     words = f"testbed {found.name}: " + ("all as wanted" if found.ready else "not as wanted")
     parts: list[Any] = [words, node_table(found)]
+    if found.controller:
+        parts.insert(1, f"controller {found.controller.state}: {found.controller.url}")
     if found.links:
         parts.append(link_table(found))
     if found.differences:
@@ -168,7 +190,13 @@ def demo() -> None:
     paths = here.testbed()
     results = verbs.ping_links(paths)
     found = verbs.status(here.home, paths)
-    here.emit({"testbed": paths.name, "pings": results}, lambda: _demo_text(found, results))
+    document: dict[str, Any] = {"testbed": paths.name, "pings": results}
+    if found.controller:
+        from vct.verbs import controller
+
+        uri, relations = controller.base_resource(paths)
+        document["controller"] = {"base": uri, "relations": relations}
+    here.emit(document, lambda: _demo_text(found, document))
     lost = [result for result in results if result["rtt_ms"] is None]
     if lost:
         raise VctError(
@@ -177,13 +205,13 @@ def demo() -> None:
         )
 
 
-def _demo_text(found: TestbedStatus, results: list[dict[str, Any]]) -> Any:
+def _demo_text(found: TestbedStatus, document: dict[str, Any]) -> Any:
     from rich.box import SIMPLE
     from rich.console import Group
     from rich.table import Table
 
     table = Table("link", "from", "to", "address", "round trip", "link is", box=SIMPLE)
-    for result in results:
+    for result in document["pings"]:
         rtt = result["rtt_ms"]
         table.add_row(
             result["link"],
@@ -194,13 +222,20 @@ def _demo_text(found: TestbedStatus, results: list[dict[str, Any]]) -> Any:
             result["quality"],
         )
     first, second = found.nodes[0].id, found.nodes[-1].id
+    parts: list[Any] = [node_table(found), table]
+    if found.controller:
+        base = document["controller"]
+        parts += [
+            f"The controller at {found.controller.url} opens in this PC's browser; its API, "
+            f"{base['base']}, names {base['relations']} link relations.",
+        ]
     return Group(
-        node_table(found),
-        table,
+        *parts,
         "Try next:",
         "  vct status",
         f"  vct node ssh {first}",
         f"  vct node exec {first} -- ping -c3 rd{second}.link",
+        *(["  vct controller status"] if found.controller else []),
         "  edit a copy of the testbed file, then: vct init FILE",
         "  vct cleanup    (stop; vct purge removes everything)",
     )

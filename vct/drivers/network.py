@@ -108,7 +108,7 @@ class Network:
         return self._snapshot
 
     def node_namespaces(self) -> dict[str, str]:
-        """Node id to namespace, of those seen."""
+        """Node id to namespace, of those seen; the controller's is one of them."""
         start = len(self.fabric) + 1
         return {name[start:]: name for name in self.snapshot if name != self.fabric}
 
@@ -123,7 +123,7 @@ class Network:
             if name == self.fabric
             or (
                 name.startswith(f"{self.fabric}-")
-                and names.NODE_ID.fullmatch(name[len(self.fabric) + 1 :])
+                and names.MEMBER.fullmatch(name[len(self.fabric) + 1 :])
             )
         ]
 

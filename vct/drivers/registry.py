@@ -8,6 +8,7 @@ from typing import Any
 
 from vct.drivers.base import Driver
 from vct.drivers.containers import ContainerDriver
+from vct.drivers.controller import ControllerDriver, ControllerFilesDriver
 from vct.drivers.dhcp import DhcpDriver
 from vct.drivers.fabric import BridgeDriver, FabricDriver
 from vct.drivers.files import KeysDriver, NodeFilesDriver
@@ -38,6 +39,7 @@ def open_drivers(home: Home, testbed: str) -> Iterator[dict[type[Thing], Driver[
         drivers: list[Driver[Any]] = [
             KeysDriver(paths),
             NodeFilesDriver(paths),
+            ControllerFilesDriver(paths),
             FabricDriver(network, host),
             BridgeDriver(network),
             UplinkDriver(network, host),
@@ -47,6 +49,7 @@ def open_drivers(home: Home, testbed: str) -> Iterator[dict[type[Thing], Driver[
             PortDriver(network),
             RelayDriver(paths),
             ShapingDriver(network),
+            ControllerDriver(paths),
             ContainerDriver(paths),
             OfflineMountDriver(paths),
         ]

@@ -1,7 +1,8 @@
 """The way out: one veth pair between host and fabric, NAT at both ends, the host's forwarding.
 
 NAT happens twice on purpose: the fabric hides 10.241.0.0/16 behind its uplink address, the host
-hides that behind its own, so two testbeds with the same addresses never meet. Each side has one
+hides that behind its own, so two testbeds with the same addresses never meet. A door (to the
+controller) is at the fabric's uplink address, which is each testbed's own. Each side has one
 nftables table of ours, told from others' by its comment; nothing else of the firewall is touched.
 """
 
@@ -62,6 +63,7 @@ class UplinkDriver:
                 fabric_address=far.addresses[0].address if far and far.addresses else "",
                 nat=here and there,
                 forwarding=hostwide.forwarding(),
+                door=parse_door(inner, self._table),
             )
         ]
 
@@ -92,7 +94,7 @@ class UplinkDriver:
         network.give(network.fabric, FABRIC_INTERFACE, [thing.fabric_address])
         network.do(network.fabric, set_default_route(str(ip_interface(thing.host_address).ip)))
         inner = str(names.LOCAL_NETWORK)
-        self._load(network.fabric, inner, f'oifname "{FABRIC_INTERFACE}"')
+        self._load(network.fabric, inner, f'oifname "{FABRIC_INTERFACE}"', door=thing.door)
         source = str(ip_interface(thing.host_address).network)
         self._load(HOST, source, f'oifname != "{thing.interface}"')
         self._host.want_forwarding()
@@ -118,9 +120,9 @@ class UplinkDriver:
         found = self._network.host_interface(self._interface)
         return found if found is not None and found.alias == self._network.mark else None
 
-    def _load(self, namespace: str, source: str, way_out: str) -> None:
+    def _load(self, namespace: str, source: str, way_out: str, *, door: str = "") -> None:
         mark = self._network.mark
-        rules = render_nat(self._table, mark, source=source, way_out=way_out)
+        rules = render_nat(self._table, mark, source=source, way_out=way_out, door=door)
         self._nft(namespace, rules)
 
     def _has_table(self, namespace: str) -> bool:
@@ -159,20 +161,39 @@ def inside(namespace: str, command: list[str]) -> list[str]:
     return command if namespace == HOST else inside_command(namespace, command)
 
 
-def render_nat(table: str, mark: str, *, source: str, way_out: str) -> str:
+def render_nat(table: str, mark: str, *, source: str, way_out: str, door: str = "") -> str:
     """An nft script that makes our table anew: what comes from `source` and leaves by `way_out`
-    gets the address of the interface it leaves by. The rule's comment is the mark (nft 1.0 does
-    not show a table's comment in JSON)."""
+    gets the address of the interface it leaves by; what comes by the uplink for the port of
+    `door`, `address:port`, goes there. A rule's comment is the mark (nft 1.0 does not show a
+    table's comment in JSON)."""
+    port = door.rpartition(":")[2]
+    inward = f"""\
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "{FABRIC_INTERFACE}" tcp dport {port} dnat to {door} comment "{mark}"
+  }}
+"""
     return f"""\
 table ip {table}
 delete table ip {table}
 table ip {table} {{
+{inward if door else ""}\
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {source} {way_out} masquerade comment "{mark}"
   }}
 }}
 """
+
+
+def parse_door(listing: str, table: str) -> str:
+    """Where our table's dnat rule leads, `address:port`; empty without one."""
+    objects: list[dict[str, Any]] = json.loads(listing or "{}").get("nftables", [])
+    for rule in (item["rule"] for item in objects if "rule" in item):
+        for part in rule.get("expr", []):
+            if rule["table"] == table and "dnat" in part:
+                return f"{part['dnat'].get('addr', '')}:{part['dnat'].get('port', '')}"
+    return ""
 
 
 def parse_tables(listing: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vct.model.problems import Path, Problem, fail
-from vct.model.testbed import Link, Node, Segment, Testbed
+from vct.model.testbed import Controller, Link, Node, Segment, Testbed
 from vct.model.units import shorten
 from vct.model.written import (
     WrittenLink,
@@ -42,6 +42,7 @@ def resolve_testbed(written: WrittenTestbed, tree: Tree, source: str) -> Testbed
         ),
         links=links,
         segments=segments,
+        controller=_controller(written),
         source=source,
     )
 
@@ -102,6 +103,16 @@ def _node(node: str, defaults: WrittenNodeDefaults | None, body: WrittenNode | N
     if "position" in given:
         given["position"] = (given["position"][0], given["position"][1])
     return Node(id=node, **{MEANING.get(key, key): value for key, value in given.items()})
+
+
+def _controller(written: WrittenTestbed) -> Controller | None:
+    """There is one as soon as the key is."""
+    if "controller" not in written.model_fields_set:
+        return None
+    given: dict[str, Any] = written.controller.model_dump(exclude_unset=True)
+    if "templates" in given:
+        given["templates"] = tuple(given["templates"])
+    return Controller(**{MEANING.get(key, key): value for key, value in given.items()})
 
 
 def _links(written: Sequence[WrittenLink], checks: _Checks) -> tuple[Link, ...]:

@@ -44,6 +44,18 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """The testbed's controller: the container it runs in, and the sliver templates that it is
+    given; None: the small Debian one, if that is built."""
+
+    image: str = "controller"
+    arch: str = "amd64"
+    memory_mib: int = 256
+    disk_mib: int = 1024
+    templates: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Testbed:
     """Nodes sorted by id, links and segments in the file's order.
 
@@ -57,5 +69,6 @@ class Testbed:
     nodes: tuple[Node, ...] = ()
     links: tuple[Link, ...] = ()
     segments: tuple[Segment, ...] = ()
+    controller: Controller | None = None
     source: str = field(default="", compare=False)
     fingerprint: str = field(default="", compare=False)

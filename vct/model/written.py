@@ -147,6 +147,22 @@ class WrittenNode(WrittenNodeDefaults):
     )
 
 
+class WrittenController(Written):
+    """The controller: registry of nodes, slices and users, with a REST API and web pages."""
+
+    image: ImageName = Field(default="", description="Image to run; controller by default.")
+    arch: Literal["amd64", "i386"] = Field(
+        default="amd64", description="Architecture; amd64 by default."
+    )
+    memory: Size = Field(default=0, description="Memory limit, at least 16MiB; 256MiB by default.")
+    disk: Size = Field(default=0, description="Room for its data, at least 16MiB; 1GiB by default.")
+    templates: list[ImageName] = Field(
+        default=[],
+        description="Sliver templates to register; sliver-debian by default, if it is built.",
+        examples=[["sliver-debian"]],
+    )
+
+
 class WrittenDefaults(Written):
     """Defaults for this testbed."""
 
@@ -200,6 +216,9 @@ class WrittenTestbed(Written):
         description="The testbed's name: lower-case letters, digits, dashes.", examples=["ring"]
     )
     defaults: WrittenDefaults | None = Field(default=None, description="Defaults.")
+    controller: WrittenController = Field(
+        default=WrittenController(), description="The testbed has one if this is here, as {}."
+    )
     nodes: Nodes | None = Field(
         description="Nodes by id: four lower-case hex digits in quotes, 0001 to fff0.",
         examples=[{"0001": {}, "0002": {}}],

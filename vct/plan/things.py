@@ -87,7 +87,8 @@ class Bridge(Thing):
 class Uplink(Thing):
     """The way out: a veth pair between host and fabric, NAT at both of its ends.
 
-    Addresses are `address/30`. `forwarding` says that the host forwards IPv4.
+    Addresses are `address/30`. `forwarding` says that the host forwards IPv4. `door`, if any, is
+    an `address:port` on the local network: the host finds it at the fabric's address, same port.
     """
 
     noun: ClassVar[str] = "uplink"
@@ -96,6 +97,7 @@ class Uplink(Thing):
     fabric_address: str
     nat: bool = True
     forwarding: bool = True
+    door: str = ""
 
     @property
     def key(self) -> str:
@@ -108,7 +110,10 @@ class Uplink(Thing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhcpHost:
-    """A fixed lease: the name without domain, and further names of other addresses."""
+    """A fixed lease: the name without domain, and further names of other addresses.
+
+    The controller has no `link_address`.
+    """
 
     mac: str
     address: str
@@ -149,8 +154,21 @@ class NodeFiles(Thing):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerFiles(Thing):
+    """The controller's directory: its secrets and writable layer of fixed size, where its data
+    is."""
+
+    noun: ClassVar[str] = "files of"
+    disk_mib: int
+
+    @property
+    def key(self) -> str:
+        return "controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeNetwork(Thing):
-    """A node's network namespace with eth0 on the local bridge.
+    """The network namespace of a node, or of the controller (`ctl`), with eth0 on the local bridge.
 
     `addresses` are `address/prefix`, sorted; `gateway` is the IPv4 default route. `joined`: the
     far end of eth0 is on the bridge.
@@ -311,6 +329,35 @@ class Container(Thing):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Controller(Thing):
+    """The controller's system container, running. Fields as a Container's.
+
+    `hosts` are the names and addresses that it may be called by, the host's own way first.
+    """
+
+    noun: ClassVar[str] = "system of"
+    namespace: str
+    hostname: str
+    image: str
+    root: str
+    arch: str
+    memory_mib: int
+    disk_mib: int
+    hosts: tuple[str, ...]
+    running: bool = True
+    intact: bool = True
+    at_home: bool = True
+
+    @property
+    def key(self) -> str:
+        return "controller"
+
+    @property
+    def restorable(self) -> bool:
+        return bool(self.arch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineMount(Thing):
     """A stopped node's file system, mounted on the host to look into; a testbed that is up has
     none."""
@@ -327,6 +374,7 @@ class OfflineMount(Thing):
 KINDS: tuple[type[Thing], ...] = (
     Keys,
     NodeFiles,
+    ControllerFiles,
     Fabric,
     Bridge,
     Uplink,
@@ -336,9 +384,10 @@ KINDS: tuple[type[Thing], ...] = (
     Port,
     Relay,
     Shaping,
+    Controller,
     Container,
     OfflineMount,
 )
 
-KEEPSAKES: frozenset[type[Thing]] = frozenset({Keys, NodeFiles})
+KEEPSAKES: frozenset[type[Thing]] = frozenset({Keys, NodeFiles, ControllerFiles})
 """Kinds whose loss cannot be undone: they hold users' data and are deleted last of all."""

@@ -16,6 +16,8 @@ from vct.model.testbed import Link, Node, Segment, Testbed
 from vct.plan.things import (
     Bridge,
     Container,
+    Controller,
+    ControllerFiles,
     Dhcp,
     DhcpHost,
     End,
@@ -110,6 +112,7 @@ def wanted(testbed: Testbed, numbers: Numbers, facts: Facts) -> list[Thing]:
         _uplink(testbed, numbers),
         _dhcp(testbed),
     ]
+    things += _controller(testbed, numbers, facts)
     for node in testbed.nodes:
         things += _node(testbed, node, facts)
     carried: list[RelayLink] = []
@@ -145,10 +148,17 @@ def _uplink(testbed: Testbed, numbers: Numbers) -> Uplink:
         interface=names.uplink_interface(testbed.name),
         host_address=f"{host}/30",
         fabric_address=f"{fabric}/30",
+        door=f"{names.CONTROLLER_IPV4}:{names.CONTROLLER_PORT}" if testbed.controller else "",
     )
 
 
 def _dhcp(testbed: Testbed) -> Dhcp:
+    controller = DhcpHost(
+        mac=names.CONTROLLER_MAC,
+        address=str(names.CONTROLLER_IPV4),
+        name=names.CONTROLLER_HOSTNAME,
+        link_address="",
+    )
     return Dhcp(
         interface=names.LOCAL_BRIDGE,
         first=str(names.DHCP_FIRST),
@@ -161,8 +171,54 @@ def _dhcp(testbed: Testbed) -> Dhcp:
                 link_address=str(names.link_ipv4(node.id)),
             )
             for node in testbed.nodes
-        ),
+        )
+        + ((controller,) if testbed.controller else ()),
     )
+
+
+def controller_hosts(numbers: Numbers) -> tuple[str, ...]:
+    """What the controller may be called by, as in a URL: the first is the host's way to it."""
+    _, fabric = names.uplink_ipv4(numbers.uplink)
+    return (
+        str(fabric),
+        str(names.CONTROLLER_IPV4),
+        f"[{names.controller_rescue_ipv6()}]",
+        f"[{names.CONTROLLER_MANAGEMENT_IPV6}]",
+        names.CONTROLLER_HOSTNAME,
+        f"{names.CONTROLLER_HOSTNAME}.{names.DOMAIN}",
+    )
+
+
+def _controller(testbed: Testbed, numbers: Numbers, facts: Facts) -> list[Thing]:
+    controller = testbed.controller
+    if controller is None:
+        return []
+    namespace = names.controller_namespace(testbed.name)
+    addresses = (
+        f"{names.CONTROLLER_IPV4}/{names.LOCAL_NETWORK.prefixlen}",
+        f"{names.controller_rescue_ipv6()}/64",
+    )
+    image = facts.images[controller.image, controller.arch]
+    return [
+        ControllerFiles(disk_mib=controller.disk_mib),
+        NodeNetwork(
+            node=names.CONTROLLER,
+            namespace=namespace,
+            mac=names.CONTROLLER_MAC,
+            addresses=tuple(sorted(addresses)),
+            gateway=str(names.LOCAL_GATEWAY),
+        ),
+        Controller(
+            namespace=namespace,
+            hostname=names.CONTROLLER_HOSTNAME,
+            image=image.label,
+            root=image.root,
+            arch=controller.arch,
+            memory_mib=controller.memory_mib,
+            disk_mib=controller.disk_mib,
+            hosts=controller_hosts(numbers),
+        ),
+    ]
 
 
 def _node(testbed: Testbed, node: Node, facts: Facts) -> list[Thing]:

@@ -5,13 +5,23 @@ Made from what is wanted, what was seen and who answers; pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from vct import names
 from vct.model.testbed import Link, Node, Segment, Testbed
-from vct.plan.things import Container, End, Port, Relay, RelayLink, Shaping, Thing, Wire
+from vct.plan.things import (
+    Container,
+    Controller,
+    End,
+    Port,
+    Relay,
+    RelayLink,
+    Shaping,
+    Thing,
+    Wire,
+)
 from vct.quality import UNSHAPED, Quality
 
 
@@ -53,6 +63,23 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerStatus:
+    """The controller. States are a node's; `reason` says why, and what to do next."""
+
+    state: NodeState
+    reason: str
+    url: str
+    hostname: str
+    image: str
+    arch: str
+    memory_mib: int
+    disk_mib: int
+    address: str
+    rescue: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Direction:
     """One direction of a link: what was asked for, and what is applied now."""
 
@@ -86,7 +113,8 @@ class SegmentStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestbedStatus:
-    """A testbed. `differences` are the steps that `vct init` would do now."""
+    """A testbed. `differences` are the steps that `vct init` would do now; `controller` is None
+    where there is none."""
 
     __test__ = False  # the name is the field's word, not a test of pytest's
 
@@ -96,6 +124,7 @@ class TestbedStatus:
     links: tuple[LinkStatus, ...]
     segments: tuple[SegmentStatus, ...]
     differences: tuple[str, ...]
+    controller: ControllerStatus | None = None
 
     def document(self) -> dict[str, object]:
         """JSON-able, fields as above."""
@@ -108,6 +137,7 @@ def testbed_status(
     seen: Iterable[Thing],
     silent: Mapping[str, str],
     differences: Iterable[str],
+    controller: ControllerStatus | None,
 ) -> TestbedStatus:
     """The state of a testbed; `silent` holds what was seen of nodes that do not answer ssh."""
     want, have = list(wanted), list(seen)
@@ -118,11 +148,53 @@ def testbed_status(
         name=testbed.name,
         ready=all(node.state is NodeState.READY for node in nodes)
         and all(link.ok for link in links)
-        and all(segment.ok for segment in segments),
+        and all(segment.ok for segment in segments)
+        and (controller is None or controller.state is NodeState.READY),
         nodes=nodes,
         links=links,
         segments=segments,
         differences=tuple(differences),
+        controller=controller,
+    )
+
+
+CONTROLLER_SENTENCES: Mapping[NodeState, str] = {
+    NodeState.READY: "it answers",
+    NodeState.STARTING: "it runs, but does not answer (yet): vct controller log",
+    NodeState.STOPPED: "it was halted: vct init starts it",
+    NodeState.ABSENT: "it was never made, or removed: vct init makes it",
+}
+
+
+def controller_status(
+    wanted: Iterable[Thing], seen: Iterable[Thing], url: str, ask: Callable[[str], str]
+) -> ControllerStatus | None:
+    """The controller as it is, if one is wanted. `ask` is called with its URL, if it runs: empty
+    says that it is well."""
+    want = next((thing for thing in wanted if isinstance(thing, Controller)), None)
+    have = next((thing for thing in seen if isinstance(thing, Controller)), None)
+    if want is None:
+        return None
+    said = ""
+    if have is None:
+        state = NodeState.ABSENT
+    elif not have.running:
+        state = NodeState.STOPPED
+    else:
+        said = ask(url)
+        state = NodeState.STARTING if said else NodeState.READY
+    return ControllerStatus(
+        state=state,
+        reason=CONTROLLER_SENTENCES[state] + (f" ({said})" if said else ""),
+        url=url,
+        hostname=want.hostname,
+        image=(have or want).image,
+        arch=want.arch,
+        memory_mib=want.memory_mib,
+        disk_mib=want.disk_mib,
+        address=str(names.CONTROLLER_IPV4),
+        rescue=str(names.controller_rescue_ipv6()),
+        namespace=want.namespace,
     )
 
 

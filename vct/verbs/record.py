@@ -13,7 +13,7 @@ from typing import Any
 
 from vct.drivers.textfiles import read, write
 from vct.errors import RefusedError, VctError
-from vct.model.testbed import Link, Node, Segment, Testbed
+from vct.model.testbed import Controller, Link, Node, Segment, Testbed
 from vct.model.textfile import fingerprint, read_text
 from vct.names import check_testbed_name
 from vct.paths import Home, TestbedPaths
@@ -72,6 +72,10 @@ def _decode(fields: dict[str, Any], source: str) -> Testbed:
         forward, backward = Quality(**given.pop("forward")), Quality(**given.pop("backward"))
         return Link(**given, forward=forward, backward=backward)
 
+    def controller(given: dict[str, Any]) -> Controller:
+        templates = given.pop("templates", None)
+        return Controller(**given, templates=None if templates is None else tuple(templates))
+
     def segment(given: dict[str, Any]) -> Segment:
         return Segment(name=given["name"], members=tuple(given["members"]))
 
@@ -80,6 +84,7 @@ def _decode(fields: dict[str, Any], source: str) -> Testbed:
         nodes=tuple(map(node, fields["nodes"])),
         links=tuple(map(link, fields["links"])),
         segments=tuple(map(segment, fields["segments"])),
+        controller=controller(fields["controller"]) if fields.get("controller") else None,
         source=source,
         fingerprint=fields.get("fingerprint", ""),  # records of older versions have none
     )

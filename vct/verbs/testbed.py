@@ -62,7 +62,10 @@ class Prepared:
 def gather_facts(home: Home, testbed: Testbed) -> Facts:
     """What this host offers this testbed. Raises VctError for an image that is not built."""
     images: dict[tuple[str, str], BuiltImage] = {}
-    for image, arch in {(node.image, node.arch) for node in testbed.nodes}:
+    needed = {(node.image, node.arch) for node in testbed.nodes}
+    if testbed.controller:
+        needed.add((testbed.controller.image, testbed.controller.arch))
+    for image, arch in needed:
         found = find_image(home.images, image, arch)
         images[image, arch] = BuiltImage(label=f"{image}@{found.digest[:12]}", root=str(found.path))
     return Facts(netem=shaping_support.has_netem(), images=images)
@@ -167,7 +170,8 @@ def last_seen(paths: TestbedPaths, node: str, what: str) -> str:
 
 def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
     """The testbed as it is now, beside what was asked for."""
-    from vct.report.status import testbed_status  # what init does not need, it does not load
+    # What init does not need, it does not load.
+    from vct.report.status import controller_status, testbed_status
 
     applied = require_applied(paths)
     with open_drivers(home, paths.name) as drivers:
@@ -182,8 +186,24 @@ def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
     if addresses and any(isinstance(thing, Bridge) for thing in prepared.seen):
         silent = ssh_probe.wait_for_ssh(names.fabric_namespace(paths.name), addresses, 0)
     return testbed_status(
-        applied.testbed, prepared.wanted, prepared.seen, silent, map(str, prepared.plan.steps)
+        applied.testbed,
+        prepared.wanted,
+        prepared.seen,
+        silent,
+        map(str, prepared.plan.steps),
+        controller_status(
+            prepared.wanted,
+            prepared.seen,
+            names.controller_url(applied.numbers.uplink),
+            _ask_controller,
+        ),
     )
+
+
+def _ask_controller(url: str) -> str:
+    from vct.drivers.controller_api import health
+
+    return health(url)
 
 
 def ping_links(paths: TestbedPaths) -> list[dict[str, Any]]:

@@ -1,0 +1,12 @@
+"""`python -m vct.controller COMMAND`: Django's commands, on the testbed that the settings name."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vct.controller.settings")
+    execute_from_command_line(sys.argv)

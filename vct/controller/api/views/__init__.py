@@ -1,0 +1,1 @@
+"""The views of v1, one module for each theme."""

@@ -1,0 +1,1 @@
+"""Uploaded archives: templates, data, overlays; each with its digest and size."""

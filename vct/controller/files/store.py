@@ -1,0 +1,124 @@
+"""Puts an upload on disk: streamed, digested, whole or not at all. Never unpacks or runs it.
+
+The API and the pages call `store`; serving is theirs. Files are named as the user named them, so
+that people recognise them; a second file of the same name and other content gets its digest in
+front.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from django.conf import settings
+
+from vct.controller.files.models import FileKind, StoredFile
+from vct.controller.problems import NoRoomError, TooLargeError
+from vct.controller.users.models import User
+
+PARTS = ".parts"  # below the media directory: what is being uploaded
+PART_AGE_S = 86_400
+NAME_MAX = 128  # octets; the digest and a prefix come on top
+UNNAMED = "file"
+
+
+def store(
+    kind: FileKind,
+    name: str,
+    chunks: Iterable[bytes],
+    *,
+    limit: int,
+    prefix: str = "",
+    by: User | None = None,
+) -> StoredFile:
+    """The stored file; `limit` is in octets, `prefix` (`slice-12-`) goes in front of the name.
+
+    Raises TooLargeError, NoRoomError; nothing is kept then.
+    """
+    media = Path(settings.MEDIA_ROOT)
+    (media / PARTS).mkdir(parents=True, exist_ok=True)
+    (media / kind).mkdir(exist_ok=True)
+    with NamedTemporaryFile(dir=media / PARTS) as part:
+        try:
+            digest, size = _write(part.fileno(), chunks, limit)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoomError("the controller's disk is full", hint="free some room") from error
+            raise
+        name = f"{prefix}{safe_name(name)}"
+        path, is_new = _link(Path(part.name), media, kind, name, digest)
+    with ExitStack() as undo:
+        if is_new:
+            undo.callback((media / path).unlink)
+        file = _record(StoredFile(kind=kind, path=path, sha256=digest, size=size, made_by=by))
+        undo.pop_all()
+    return file
+
+
+def safe_name(name: str) -> str:
+    """The last part of a path, as a file may be called; it keeps its suffix when it is cut."""
+    last = name.replace("\\", "/").rpartition("/")[2].replace("\0", "").lstrip(".")
+    octets = last.encode(errors="replace")
+    if len(octets) <= NAME_MAX:
+        return octets.decode() or UNNAMED
+    head = octets[: NAME_MAX // 2].decode(errors="ignore")
+    return head + octets[-NAME_MAX // 2 :].decode(errors="ignore")
+
+
+def sweep(now: float | None = None) -> None:
+    """Removes what uploads left that were killed more than a day ago."""
+    now = time.time() if now is None else now
+    for part in (Path(settings.MEDIA_ROOT) / PARTS).glob("*"):
+        if now - part.stat().st_mtime > PART_AGE_S:
+            part.unlink()
+
+
+def _write(target: int, chunks: Iterable[bytes], limit: int) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(os.dup(target), "wb") as file:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise TooLargeError(
+                    f"the file has more than {limit} octets",
+                    hint="serve it elsewhere and give its URI and digest",
+                )
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    os.fchmod(target, 0o644)
+    return digest.hexdigest(), size
+
+
+def _link(part: Path, media: Path, kind: str, name: str, digest: str) -> tuple[str, bool]:
+    """Gives the file its name; who has the name first keeps it. Whether it was not there yet."""
+    for candidate in (name, f"{digest[:12]}-{name}"):
+        try:
+            (media / kind / candidate).hardlink_to(part)
+        except FileExistsError:
+            if _digest(media / kind / candidate) == digest:
+                return f"{kind}/{candidate}", False
+        else:
+            return f"{kind}/{candidate}", True
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(media / kind / name))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(file: StoredFile) -> StoredFile:
+    """The row of a file; the same file uploaded twice is one."""
+    same = StoredFile.objects.filter(path=file.path, sha256=file.sha256).first()
+    if same is not None:
+        return same
+    file.save()
+    return file

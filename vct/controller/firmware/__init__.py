@@ -1,0 +1,1 @@
+"""Base images and the builds that make nodes' firmware of them."""

@@ -1,0 +1,1 @@
+"""What whoever runs the container calls in it: prepare, account, backup, restore."""

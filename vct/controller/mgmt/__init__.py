@@ -1,0 +1,1 @@
+"""The management network: addresses, tinc hosts, hosts and gateways of users."""

@@ -1,0 +1,1 @@
+"""The testbed's certification authority and what it signed."""

@@ -1,0 +1,1 @@
+"""What both dialects of the REST API share: links, references, parsing, conditions, answers."""

@@ -1,0 +1,31 @@
+"""gunicorn's settings: `python -m gunicorn -c python:vct.controller.serving vct.controller.wsgi`.
+
+Who starts it says where to listen (`--bind`). One process with threads: SQLite has one writer, and
+log in is limited by counts that a process keeps. Needs no Django.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+workers = 1
+threads = 8
+timeout = 60  # seconds, of silence of the process; uploads and slow readers are not silence
+graceful_timeout = 10
+keepalive = 5
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - a heartbeat that must not wait for a disk
+max_requests, max_requests_jitter = 20_000, 2_000
+proc_name = "vct-controller"
+_to_stderr = {"level": "INFO", "handlers": ["stderr"], "propagate": False}
+logconfig_dict: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "vct.controller.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {**_to_stderr, "qualname": "gunicorn.error"},
+        # open maps ask every few seconds; who changed what is in the audit log
+        "gunicorn.access": {**_to_stderr, "level": "WARNING", "qualname": "gunicorn.access"},
+    },
+}

@@ -1,0 +1,1 @@
+"""Experiments: templates, slices, slivers and their interfaces."""

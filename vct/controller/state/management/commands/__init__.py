@@ -1,0 +1,1 @@
+"""`python -m vct.controller work`."""

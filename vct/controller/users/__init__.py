@@ -1,0 +1,1 @@
+"""Who uses the testbed: people, groups, what they may do, their keys."""

@@ -1,0 +1,1 @@
+"""What people see: log in, dashboard, map; and what all pages of the admin have in common."""

@@ -1,0 +1,124 @@
+"""The one process that works without being asked: `python -m vct.controller work`.
+
+It polls nodes, removes what interrupted uploads left, deletes slices that have ended and says which
+will end soon. Times are measured by a clock that never jumps; what others wrote with one that did
+is put right, and nothing is deleted on the word of a clock that has just been changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+
+from django.db import DatabaseError, close_old_connections
+
+from vct.controller.files import store
+from vct.controller.slices import verbs
+from vct.controller.state import life, poller
+
+LOG = logging.getLogger(__name__)
+TICK_S = 1.0
+SWEEP_S = 3600.0
+EXPIRY_S = 3600.0
+WARNING_S = 86_400.0
+CLOCK_SLACK_S = 5.0
+STEADY_S = 3600.0  # so long after a jump a clock is believed again
+
+
+@dataclass
+class Clock:
+    """Notices when the time of day moves otherwise than time does. Sleep of the host is a jump."""
+
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    jumped_at: float = field(init=False)
+    offset: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jumped_at = self.steady()
+        self.offset = self.wall() - self.steady()
+
+    def jump_s(self) -> float:
+        """By how much it jumped since this was asked last; 0 for what clocks drift."""
+        offset = self.wall() - self.steady()
+        jump, self.offset = offset - self.offset, offset
+        if abs(jump) < CLOCK_SLACK_S:
+            return 0.0
+        self.jumped_at = self.steady()
+        return jump
+
+    def is_believed(self) -> bool:
+        """Also a fresh one is not: it may still be set."""
+        return self.steady() - self.jumped_at >= STEADY_S
+
+
+@dataclass
+class Job:
+    """Something to do every so often; `at` is when next, in the steady clock's seconds."""
+
+    name: str
+    every_s: float
+    do: Callable[[], object]
+    at: float = float("-inf")
+
+
+@dataclass
+class Worker:
+    """Runs its jobs one after the other until `stop` is set. A job that fails is tried again."""
+
+    clock: Clock = field(default_factory=Clock)
+    stop: Event = field(default_factory=Event)
+    jobs: list[Job] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = [
+            Job("beat", life.EVERY_S, life.beat),
+            Job("poll", poller.poll_interval_s(), lambda: poller.poll(stopping=self.stop.is_set)),
+            Job("poll wanted", TICK_S, lambda: poller.poll_wanted(self.stop.is_set)),
+            Job("sweep", SWEEP_S, store.sweep),
+            Job("expiry", EXPIRY_S, self.delete_ended),
+            Job("warning", WARNING_S, warn),
+        ]
+
+    def run(self) -> None:
+        """Until it is told to stop."""
+        LOG.info("working: nodes are asked every %g s", poller.poll_interval_s())
+        while not self.stop.is_set():
+            close_old_connections()
+            self.tick()
+            self.stop.wait(TICK_S)
+        LOG.info("stopped")
+
+    def tick(self) -> None:
+        """Does what is due."""
+        if jump := self.clock.jump_s():
+            LOG.warning("the clock jumped by %.0f s", jump)
+            self._attempt(Job("clock", 0, lambda: poller.shift_times(timedelta(seconds=jump))))
+        for job in self.jobs:
+            now = self.clock.steady()
+            if job.at <= now and not self.stop.is_set():
+                job.at = now + job.every_s
+                self._attempt(job)
+
+    def delete_ended(self) -> None:
+        """Slices whose time is over, unless the date is in doubt."""
+        if not self.clock.is_believed():
+            return
+        for name in verbs.delete_ended():
+            LOG.info("slice %s has ended and was deleted", name)
+
+    def _attempt(self, job: Job) -> None:
+        try:
+            job.do()
+        except (DatabaseError, OSError) as error:
+            LOG.warning("%s: %s: tried again in %g s", job.name, error, job.every_s)
+
+
+def warn() -> None:
+    """Who should be told goes to the log: mail is not sent from a testbed."""
+    for one in verbs.ending_soon():
+        LOG.info("slice %s of group %s ends on %s", one.name, one.group.name, one.expires_on)
