@@ -63,7 +63,8 @@ def _nodes() -> list[NodeRow]:
     now = timezone.now()
     nodes = Node.objects.select_related("status", "group").annotate(n_slivers=Count("slivers"))
     rows = []
-    for node in nodes.defer("status__data", "status__metadata"):
+    # A count takes the usual order away.
+    for node in nodes.order_by("id").defer("status__data", "status__metadata"):
         status = getattr(node, "status", None)
         row = NodeRow(
             node=node,
@@ -79,5 +80,5 @@ def _slices(day: date) -> list[SliceRow]:
     slices = Slice.objects.select_related("group", "template").annotate(n_slivers=Count("slivers"))
     return [
         SliceRow(slice=one, n_slivers=one.n_slivers, ends_soon=rules.ends_soon(one.expires_on, day))
-        for one in slices[:SHOWN]
+        for one in slices.order_by("id")[:SHOWN]
     ]
