@@ -155,7 +155,6 @@ def test_every_endpoint_has_a_row() -> None:
     assert known == there
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ROWS)
 def test_the_table_is_true(kind: str) -> None:
     world = World()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from django.db import DatabaseError
 from tests.controller.factories import a_sliver, a_template
 from vct.controller.files import store as module
 from vct.controller.files.models import FileKind, StoredFile
-from vct.controller.files.store import PART_AGE_S, PARTS, safe_name, store, sweep
+from vct.controller.files.store import PART_AGE_S, PARTS, safe_name, store, storing, sweep
 from vct.controller.problems import NoRoomError, TooLargeError
 from vct.controller.slices.verbs import attach
 
@@ -121,6 +122,30 @@ def test_what_killed_uploads_left_is_swept_after_a_day() -> None:
     assert part.exists()
     sweep(part.stat().st_mtime + PART_AGE_S + 1)
     assert kept() == ["templates/x.tgz"]
+
+
+def test_a_file_that_was_stored_without_a_row_is_swept_after_a_day() -> None:
+    left = Path(settings.MEDIA_ROOT) / put("x.tgz").path
+    StoredFile.objects.all().delete()
+    sweep(left.stat().st_mtime + PART_AGE_S - 1)
+    assert left.exists()
+    sweep(left.stat().st_mtime + PART_AGE_S + 1)
+    assert kept() == []
+
+
+def test_what_is_uploaded_again_is_not_old() -> None:
+    left = Path(settings.MEDIA_ROOT) / put("x.tgz").path
+    os.utime(left, (0, 0))
+    put("x.tgz")
+    assert left.stat().st_mtime > 0
+
+
+def test_a_file_goes_with_what_failed_after_it() -> None:
+    with suppress(DatabaseError), storing(FileKind.DATA, "x.tgz", [CONTENT], limit=100) as file:
+        assert kept() == [file.path]
+        raise DatabaseError
+    assert kept() == []
+    assert not StoredFile.objects.exists()
 
 
 def test_an_upload_takes_the_place_of_a_uri() -> None:

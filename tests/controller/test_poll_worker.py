@@ -56,6 +56,14 @@ def test_jobs_are_done_when_they_are_due(times: Times) -> None:
     assert done == [50, 70, 90]
 
 
+def test_who_ends_begins_no_other_job(times: Times) -> None:
+    done: list[str] = []
+    one = Worker(times.clock(), stopping=lambda: len(done) == 1)
+    one.jobs = [Job(name, 20, lambda: done.append("x")) for name in ("first", "second")]
+    one.tick()
+    assert done == ["x"]
+
+
 def test_a_job_that_fails_does_not_stop_the_others(times: Times) -> None:
     done: list[str] = []
 

@@ -15,15 +15,21 @@ from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from django.test import Client
 
+from tests.controller.caller import Caller
 from tests.controller.factories import (
     ED25519,
     PASSWORD,
+    Cast,
     a_group,
     a_node,
     a_pubkey,
+    a_slice,
     a_user,
     rsa_key,
 )
+from tests.controller.pages import act, fill, said
+from vct.controller.audit.models import Entry
+from vct.controller.problems import InUseError
 from vct.controller.users.authentication import user_of_token
 from vct.controller.users.keys import check_auth_token
 from vct.controller.users.models import (
@@ -178,6 +184,55 @@ def test_a_group_keeps_an_admin() -> None:
         set_roles(group, [Role(user=bob, is_node_admin=True)])
     assert list(refused.value.message_dict) == ["user_roles"]
     assert group.roles.count() == 2
+
+
+@pytest.fixture
+def led() -> Cast:
+    """A group with a node, administered by Alice alone."""
+    cast = Cast()
+    a_node(cast.group)
+    return cast
+
+
+@pytest.mark.parametrize("uri", ["/api/users/{}/", "/api/v0/users/{}/"])
+@pytest.mark.parametrize("who", ["alice", "sue"])
+def test_who_alone_administers_nodes_is_not_deleted(led: Cast, uri: str, who: str) -> None:
+    answer = Caller(getattr(led, who)).delete(uri.format(led.alice.pk))
+    assert answer.status_code == 409
+    assert "only administrator of groups with nodes or slices: testers" in answer.json()["detail"]
+    assert User.objects.filter(pk=led.alice.pk).exists()
+    assert not Entry.objects.exists()
+
+
+def test_pages_do_not_delete_who_alone_administers_nodes(led: Cast, client: Client) -> None:
+    client.force_login(led.sue)
+    path, two = "/admin/users/user/", (led.bob.pk, led.alice.pk)
+    one = fill(client, f"{path}{led.alice.pk}/delete/", post="yes")
+    several = act(client, path, "delete_selected", *two, post="yes")
+    for answer in (one, several):
+        assert "make somebody else one first" in said(answer)[0]
+    assert User.objects.filter(pk__in=two).count() == 2
+
+
+def test_of_two_administrators_one_may_go(led: Cast) -> None:
+    Role.objects.filter(user=led.tom).update(is_group_admin=True)
+    assert Caller(led.alice).delete(f"/api/users/{led.alice.pk}/").status_code == 204
+    with pytest.raises(InUseError):
+        led.tom.delete()
+
+
+def test_who_alone_administers_slices_is_not_deleted() -> None:
+    cast = Cast()
+    a_slice(cast.group), a_slice(cast.group)
+    with pytest.raises(InUseError) as refused:
+        cast.alice.delete()
+    assert refused.value.message.endswith(": testers")
+
+
+def test_a_group_that_owns_nothing_keeps_nobody() -> None:
+    cast = Cast()
+    assert Caller(cast.alice).delete(f"/api/users/{cast.alice.pk}/").status_code == 204
+    assert cast.group.roles.count() == 3
 
 
 def test_a_user_is_in_a_group_once() -> None:

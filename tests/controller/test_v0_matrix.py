@@ -72,7 +72,6 @@ def test_every_endpoint_has_a_row() -> None:
     assert {row for rows in V0.values() for row in rows} == endpoints(BASE)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", V0)
 def test_the_table_is_true(kind: str) -> None:
     world = World()

@@ -25,7 +25,7 @@ nodes: {"0001": {}, "0002": {position: [41.389, 2.112]}}
 links: [{between: ["0001", "0002"], rate: 50mbit}]
 controller: {}
 """
-IDLE_MIB = 120
+IDLE_MIB = 114  # 120 MB
 
 
 @pytest.fixture(scope="module")

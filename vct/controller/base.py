@@ -25,11 +25,12 @@ from vct.wire.limits import PROPERTY_NAME
 DESCRIPTION_MAX = 20_000
 PROPERTIES_MAX = 100
 UNSEEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}  # control, invisible, reordering (Unicode categories)
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and marks that show nothing
 
 
 def check_name(name: str) -> None:
     """Names may be in any script, with any sign that can be seen, and are kept as they are."""
-    unseen = [sign for sign in name if unicodedata.category(sign) in UNSEEN]
+    unseen = [sign for sign in name if unicodedata.category(sign) in UNSEEN or sign in BLANK]
     if unseen:
         raise ValidationError(f"This has a sign that cannot be seen: {unseen[0]!a}.")
 
@@ -59,9 +60,9 @@ class Checked(models.Model):
         super().save(*args, **kwargs)
 
     def full_clean(self, *args: Any, **kwargs: Any) -> None:
-        """Blanks around a name are not part of it."""
+        """Blanks around a name are not part of it; an accent is one whatever it is made of."""
         if isinstance(name := self.__dict__.get("name"), str):
-            self.__dict__["name"] = name.strip()
+            self.__dict__["name"] = unicodedata.normalize("NFC", name.strip())
         super().full_clean(*args, **kwargs)
 
 

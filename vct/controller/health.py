@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -21,7 +21,7 @@ def health(request: HttpRequest) -> JsonResponse:
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except OperationalError:
+    except (OperationalError, InterfaceError):
         return _bad("the database does not answer")
     if missing:
         return _bad(f"{len(missing)} migrations are missing: python -m vct.controller migrate")

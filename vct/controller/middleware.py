@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 LOG = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class DatabaseGoneMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Called by Django for what a view raised; others are left to Django."""
-        if not isinstance(error, OperationalError):
+        if not isinstance(error, OperationalError | InterfaceError):
             return None
         LOG.warning("%s %s: %s", request.method, request.path, error)
         answer = JsonResponse({"detail": "The database does not answer, try again."}, status=503)

@@ -1,4 +1,4 @@
-"""The one process that works without being asked: `python -m vct.controller work`.
+"""What is done without being asked: by the service, or by `python -m vct.controller work`.
 
 It polls nodes, removes what interrupted uploads left, deletes slices that have ended and says which
 will end soon. Times are measured by a clock that never jumps; what others wrote with one that did
@@ -68,29 +68,32 @@ class Job:
 
 @dataclass
 class Worker:
-    """Runs its jobs one after the other until `stop` is set. A job that fails is tried again."""
+    """Runs its jobs one after the other. A job that fails is tried again.
+
+    When `stopping` says so, what takes long ends early and no other job begins.
+    """
 
     clock: Clock = field(default_factory=Clock)
-    stop: Event = field(default_factory=Event)
+    stopping: Callable[[], bool] = lambda: False
     jobs: list[Job] = field(init=False)
 
     def __post_init__(self) -> None:
         self.jobs = [
             Job("beat", life.EVERY_S, life.beat),
-            Job("poll", poller.poll_interval_s(), lambda: poller.poll(stopping=self.stop.is_set)),
-            Job("poll wanted", TICK_S, lambda: poller.poll_wanted(self.stop.is_set)),
+            Job("poll", poller.poll_interval_s(), lambda: poller.poll(stopping=self.stopping)),
+            Job("poll wanted", TICK_S, lambda: poller.poll_wanted(self.stopping)),
             Job("sweep", SWEEP_S, store.sweep),
             Job("expiry", EXPIRY_S, self.delete_ended),
             Job("warning", WARNING_S, warn),
         ]
 
-    def run(self) -> None:
-        """Until it is told to stop."""
+    def run(self, stop: Event) -> None:
+        """Until `stop` is set."""
         LOG.info("working: nodes are asked every %g s", poller.poll_interval_s())
-        while not self.stop.is_set():
+        while not stop.is_set():
             close_old_connections()
             self.tick()
-            self.stop.wait(TICK_S)
+            stop.wait(TICK_S)
         LOG.info("stopped")
 
     def tick(self) -> None:
@@ -100,7 +103,7 @@ class Worker:
             self._attempt(Job("clock", 0, lambda: poller.shift_times(timedelta(seconds=jump))))
         for job in self.jobs:
             now = self.clock.steady()
-            if job.at <= now and not self.stop.is_set():
+            if job.at <= now and not self.stopping():
                 job.at = now + job.every_s
                 self._attempt(job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from django.conf import settings
@@ -36,6 +37,7 @@ class Entry(models.Model):
 
 SECRETS = ("password", "token", "key")
 NOBODY = "the controller"
+VALUE_KEPT = 500  # signs of a long value: the log is not where values are kept
 
 
 def record(
@@ -56,7 +58,13 @@ def record(
         object_id=str(thing.pk),
         object_name=str(thing)[:300],
         changes={
-            name: "***" if any(word in name for word in SECRETS) else value
+            name: "***" if any(word in name for word in SECRETS) else _short(value)
             for name, value in (changes or {}).items()
         },
     )
+
+
+def _short(value: object) -> object:
+    """A long value as the beginning of its JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= VALUE_KEPT else f"{text[:VALUE_KEPT]}..."

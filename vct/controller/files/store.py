@@ -11,12 +11,13 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from django.conf import settings
+from django.db import transaction
 
 from vct.controller.files.models import FileKind, StoredFile
 from vct.controller.problems import NoRoomError, TooLargeError
@@ -37,9 +38,25 @@ def store(
     prefix: str = "",
     by: User | None = None,
 ) -> StoredFile:
-    """The stored file; `limit` is in octets, `prefix` (`slice-12-`) goes in front of the name.
+    """The stored file. Raises what `storing` does."""
+    with storing(kind, name, chunks, limit=limit, prefix=prefix, by=by) as file:
+        return file
 
-    Raises TooLargeError, NoRoomError; nothing is kept then.
+
+@contextmanager
+def storing(
+    kind: FileKind,
+    name: str,
+    chunks: Iterable[bytes],
+    *,
+    limit: int,
+    prefix: str = "",
+    by: User | None = None,
+) -> Iterator[StoredFile]:
+    """The stored file, in a transaction with the block: when that fails nothing is kept.
+
+    `limit` is in octets, `prefix` (`slice-12-`) goes in front of the name. The database is not
+    held while the file comes in. Raises TooLargeError, NoRoomError; nothing is kept then.
     """
     media = Path(settings.MEDIA_ROOT)
     (media / PARTS).mkdir(parents=True, exist_ok=True)
@@ -56,9 +73,9 @@ def store(
     with ExitStack() as undo:
         if is_new:
             undo.callback((media / path).unlink)
-        file = _record(StoredFile(kind=kind, path=path, sha256=digest, size=size, made_by=by))
+        with transaction.atomic():
+            yield _record(StoredFile(kind=kind, path=path, sha256=digest, size=size, made_by=by))
         undo.pop_all()
-    return file
 
 
 def safe_name(name: str) -> str:
@@ -72,11 +89,21 @@ def safe_name(name: str) -> str:
 
 
 def sweep(now: float | None = None) -> None:
-    """Removes what uploads left that were killed more than a day ago."""
+    """Removes what uploads left that were killed more than a day ago: parts, and whole files that
+    have no row.
+    """
     now = time.time() if now is None else now
-    for part in (Path(settings.MEDIA_ROOT) / PARTS).glob("*"):
-        if now - part.stat().st_mtime > PART_AGE_S:
-            part.unlink()
+    media = Path(settings.MEDIA_ROOT)
+    old = [
+        path
+        for directory in (PARTS, *FileKind)
+        for path in (media / directory).glob("*")
+        if now - path.stat().st_mtime > PART_AGE_S
+    ]
+    known = set(StoredFile.objects.values_list("path", flat=True))
+    for path in old:
+        if str(path.relative_to(media)) not in known:
+            path.unlink()
 
 
 def _write(target: int, chunks: Iterable[bytes], limit: int) -> tuple[str, int]:
@@ -104,6 +131,7 @@ def _link(part: Path, media: Path, kind: str, name: str, digest: str) -> tuple[s
             (media / kind / candidate).hardlink_to(part)
         except FileExistsError:
             if _digest(media / kind / candidate) == digest:
+                os.utime(media / kind / candidate)  # it is not old, `sweep` leaves it
                 return f"{kind}/{candidate}", False
         else:
             return f"{kind}/{candidate}", True

@@ -1,7 +1,7 @@
-"""The controller's processes as one service: the worker, and gunicorn as its child.
+"""The controller's service: gunicorn, whose master process also does the periodic work.
 
-What both need is loaded once and then forked, which saves a third of their memory. Whichever of
-them ends, the other ends too, and who runs the service (init, in the container) starts it again.
+What both processes need is loaded once and then forked, so that they share most of their memory.
+What is needed only once, as the migrations, is loaded by a process that ends.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ import ctypes
 import gc
 import os
 import signal
-from contextlib import suppress
-from typing import Any
+import sys
+from pathlib import Path
+from typing import IO, Any
 
-from django.core.management import call_command
+from django.conf import settings
+from django.core.management import CommandError
 from django.core.wsgi import get_wsgi_application
-from django.db import connections
+from django.db import close_old_connections, connection, connections
 from django.urls import get_resolver
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from vct.controller.state.management.commands.work import the_only_one
+from vct.controller.worker import Worker
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 THREADS = 8  # a request that waits for a file holds up no other
@@ -27,8 +33,8 @@ REQUESTS = 20_000  # then gunicorn's worker is a new one, whatever it has gather
 class Server(BaseApplication):
     """gunicorn with the application that is loaded already."""
 
-    def __init__(self, bind: str) -> None:
-        self._bind = bind
+    def __init__(self, bind: str, lock: IO[str]) -> None:
+        self._bind, self._lock = bind, lock
         super().__init__()
 
     def load_config(self) -> None:
@@ -36,35 +42,70 @@ class Server(BaseApplication):
             "bind": self._bind,
             "workers": 1,
             "threads": THREADS,
+            "worker_class": "gthread",
             "worker_tmp_dir": "/dev/shm",  # noqa: S108 - only for its own heartbeat
             "max_requests": REQUESTS,
             "max_requests_jitter": REQUESTS // 10,
             "control_socket_disable": True,
+            "post_fork": self._leave_lock,
         }
         for name, value in told.items():
             self.cfg.set(name, value)
+
+    def _leave_lock(self, master: Arbiter, child: object) -> None:
+        """It is the master's: another one may begin while this child still ends."""
+        self._lock.close()
 
     def load(self) -> Any:
         return get_wsgi_application()
 
 
-def run(bind: str) -> None:
-    """Work, and serve at `bind` (gunicorn's word), until one of the two ends or SIGTERM comes."""
-    from vct.controller import worker  # noqa: F401 - loaded before it is needed
+class Master(Arbiter):
+    """gunicorn's master, which does what is due in its rounds of a second.
 
-    get_resolver().url_patterns  # noqa: B018 - loads all pages
+    It has no threads, and no connections when it forks. Any signal, as that of a child's end, ends
+    early what takes long: gunicorn is never held up.
+    """
+
+    def __init__(self, app: BaseApplication) -> None:
+        super().__init__(app)
+        self._worker = Worker(stopping=lambda: not self.SIG_QUEUE.empty())
+
+    def spawn_worker(self) -> int:
+        connections.close_all()
+        return super().spawn_worker()
+
+    def manage_workers(self) -> None:
+        super().manage_workers()
+        close_old_connections()
+        self._worker.tick()
+
+
+def is_preparer() -> bool:
+    """True in a new process, whose end gives back the memory that preparing takes; False after it.
+
+    Raises CommandError when it failed; why was said by that process.
+    """
     connections.close_all()  # none may be shared
-    gc.collect()
-    gc.freeze()  # pages that the collector does not write to stay shared
     pid = os.fork()
     if pid == 0:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        Server(bind).run()
-    signal.signal(signal.SIGCHLD, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        call_command("work")
-    finally:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        return True
+    if os.waitpid(pid, 0)[1]:
+        raise CommandError("the data was not prepared: not started")
+    return False
+
+
+def run(bind: str) -> None:
+    """Work, and serve at `bind` (gunicorn's word), until SIGTERM."""
+    if connection.vendor == "sqlite":
+        # REST framework loads PostgreSQL's fields whenever it can: 5 MB
+        sys.modules["psycopg"] = None  # type: ignore[assignment] # "not installed"
+    get_resolver().url_patterns  # noqa: B018 - loads all pages
+    with the_only_one(Path(settings.CONFIG.data)) as lock:
+        server = Server(bind, lock)
+        master = Master(server)
+        connections.close_all()
+        gc.collect()
+        gc.freeze()  # pages that the collector does not write to stay shared
+        master.run()

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from vct.controller import config, permissions
 from vct.controller.files.models import FileKind
-from vct.controller.files.store import store
+from vct.controller.files.store import storing
 from vct.controller.policy import Action
 from vct.controller.problems import TooLargeError
 from vct.controller.rest.fields import Text
@@ -117,10 +117,8 @@ class WithFunctions(Things):
         file = one_file(request, settings.CONFIG.upload_limit_mib * config.MIB)
         user = request.user if isinstance(request.user, User) else None
         limit = settings.CONFIG.upload_limit_mib * config.MIB
-        with transaction.atomic():
-            stored = store(
-                kind, file.name or "", file.chunks(), limit=limit, prefix=prefix, by=user
-            )
+        name, chunks = file.name or "", file.chunks()
+        with storing(kind, name, chunks, limit=limit, prefix=prefix, by=user) as stored:
             attach(thing, archive, stored)
             self.audit("upload", thing, {archive: stored.path, "sha256": stored.sha256})
         return Response({"detail": f"{stored.path} was stored, SHA-256 {stored.sha256}."})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -35,6 +35,7 @@ class JsonParser(BaseParser):
     """`application/json`, with whatever parameters."""
 
     media_type = "application/json"
+    limit: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # octets
 
     def parse(
         self,
@@ -43,10 +44,9 @@ class JsonParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Raises ParseError (400) and BodyTooLarge (413)."""
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body: bytes = stream.read(limit + 1)
-        if len(body) > limit:
-            raise BodyTooLarge(f"A body has at most {limit} octets.")
+        body: bytes = stream.read(self.limit + 1)
+        if len(body) > self.limit:
+            raise BodyTooLarge(f"A body has at most {self.limit} octets.")
         try:
             text = body.decode()
             data = json.loads(text, parse_constant=_refuse)

@@ -83,9 +83,19 @@ class Answering(APIView):
         headers = {LINK: link_header(links)} if self.request.method in ("GET", "HEAD") else None
         return Response(data, status, headers=headers)
 
-    def audit(self, action: str, thing: Model, changes: dict[str, object] | None = None) -> None:
-        """Writes the log's row; call it in the transaction of the change."""
-        user = self.request.user
+    def audit(
+        self,
+        action: str,
+        thing: Model,
+        changes: dict[str, object] | None = None,
+        *,
+        by: User | None = None,
+    ) -> None:
+        """Writes the log's row; call it in the transaction of the change.
+
+        `by` is who did it where that is not who sent the request's token.
+        """
+        user = by or self.request.user
         audit.record(
             user if isinstance(user, User) else None,
             action,

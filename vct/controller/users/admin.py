@@ -9,8 +9,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from vct.controller.policy import Action
 from vct.controller.users.models import ApiToken, AuthToken, Group, Role, User
 from vct.controller.web.base import Parts, ReadOnly, Rows, VersionedForm
 
@@ -62,10 +64,11 @@ class Users(Rows, UserAdmin):  # type: ignore[type-arg]
         """Without the old one only superusers set a password; others: Change password."""
         if not getattr(request.user, "is_superuser", False):
             raise PermissionDenied
-        response: HttpResponse = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and response.status_code == 302:
-            user = User.objects.get(pk=id)
-            self.audit(request, "change-auth", user, {"password": ""})
+        with transaction.atomic():
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+            if request.method == "POST" and response.status_code == 302:
+                user = User.objects.get(pk=id)
+                self.audit(request, Action.CHANGE_AUTH, user, {"password": ""})
         return response
 
 

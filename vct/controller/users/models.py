@@ -17,6 +17,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from vct.controller.base import Checked, Described, Guard, check_name
+from vct.controller.problems import InUseError
 from vct.controller.users.keys import check_auth_token
 from vct.wire.states import NodeSetState, SliverSetState
 
@@ -97,6 +98,23 @@ class User(AbstractBaseUser, Described):
             User.objects.filter(pk=self.pk).update(last_login=self.last_login)
         else:
             super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Raises InUseError where a group that owns something would be left to nobody."""
+        with transaction.atomic():
+            own = self.roles.filter(is_group_admin=True).values("group")
+            groups = Group.objects.select_for_update().filter(pk__in=own)
+            held = [group.pk for group in groups]  # of two who leave the second is seen as the last
+            others = Role.objects.filter(is_group_admin=True).exclude(user=self).values("group")
+            left = Group.objects.filter(pk__in=held).exclude(pk__in=others)
+            left = left.filter(Q(nodes__isnull=False) | Q(slices__isnull=False)).distinct()
+            if left:
+                names = ", ".join(group.name for group in left)
+                raise InUseError(
+                    f"{self} is the only administrator of groups with nodes or slices: {names}",
+                    hint="make somebody else one first",
+                )
+            return super().delete(*args, **kwargs)
 
     @property
     def is_staff(self) -> bool:
@@ -200,9 +218,10 @@ def issue_token(user: User) -> str:
     """A new token, 40 hex digits; it can be read here and never again."""
     token = secrets.token_hex(TOKEN_LENGTH)
     with transaction.atomic():
-        ApiToken.objects.create(user=user, digest=token_digest(token))
-        kept = user.api_tokens.order_by("-used_on", "-id").values_list("id", flat=True)
-        user.api_tokens.exclude(id__in=list(kept[:TOKENS_MAX])).delete()
+        new = ApiToken.objects.create(user=user, digest=token_digest(token))
+        others = user.api_tokens.exclude(pk=new.pk)  # a clock that went back makes it the oldest
+        kept = others.order_by("-used_on", "-id").values_list("id", flat=True)[: TOKENS_MAX - 1]
+        others.exclude(pk__in=list(kept)).delete()
     return token
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
+from vct.controller.audit.models import record
+from vct.controller.policy import Action
 from vct.controller.rest.throttles import WINDOW_S, may_log_in
+from vct.controller.users.models import User
+from vct.controller.web.base import address_of
 
 SECTIONS = {
     "nodes": "Nodes",
@@ -43,6 +49,18 @@ class Site(AdminSite):
     site_url = "/"
     site_header = f"Testbed {settings.CONFIG.testbed}"
     login_form = LogInForm
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """One's own. Set by the old one, it is a change as any other."""
+        with transaction.atomic():
+            answer = super().password_change(request, extra_context)
+            if request.method == "POST" and answer.status_code == 302:
+                user = cast(User, request.user)
+                told = {"password": ""}
+                record(user, Action.CHANGE_AUTH, user, told, address=address_of(request))
+        return answer
 
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None

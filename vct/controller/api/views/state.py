@@ -6,7 +6,7 @@ import logging
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -52,7 +52,9 @@ class WithState(WithFunctions):
         thing = self.get_object()
         permissions.require(request, Action.POLL, thing)
         require_no_body(request)
-        want_poll(thing)
+        with transaction.atomic():
+            want_poll(thing)
+            self.audit(Action.POLL, thing)
         return Response(shown(thing))
 
     def fetched(self, thing: Any) -> None:

@@ -104,4 +104,7 @@ class AuthToken(Answering):
         user = authenticate(request._request, **asked.validated_data)
         if not isinstance(user, User):
             raise serializers.ValidationError({"non_field_errors": [UNKNOWN]})
-        return Response({"token": issue_token(user)})
+        with transaction.atomic():
+            token = issue_token(user)
+            self.audit("issue_token", user, by=user)
+        return Response({"token": token})

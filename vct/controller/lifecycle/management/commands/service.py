@@ -8,6 +8,8 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from vct.controller.lifecycle import service
+
 
 class Command(BaseCommand):
     """Started by init."""
@@ -19,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="[::]:80", help="address:port; [::]:80")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("prepare", stdout=self.stdout)
-        from vct.controller.lifecycle import service  # after the database is of this version
-
-        service.run(options["bind"])
+        if service.is_preparer():
+            call_command("prepare", stdout=self.stdout)
+        else:
+            service.run(options["bind"])

@@ -7,8 +7,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -26,23 +27,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError when another one works on the same testbed."""
-        worker = Worker()
+        ending = Event()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            worker.stop.set()
+            ending.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         with the_only_one(Path(settings.CONFIG.data)):
-            worker.run()
+            Worker(stopping=ending.is_set).run(ending)
 
 
 @contextmanager
-def the_only_one(data: Path) -> Iterator[None]:
-    """Holds the testbed's lock. Raises CommandError when another process has it."""
+def the_only_one(data: Path) -> Iterator[IO[str]]:
+    """Holds the testbed's lock, which is the open file.
+
+    Raises CommandError when another process has it.
+    """
     with (data / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CommandError("another worker runs for this testbed") from error
-        yield
+        yield lock
