@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -110,6 +111,16 @@ def test_it_works(service: Service) -> None:
     pids = [service.process.pid, *service.children()]
     assert len(pids) == 2
     assert sum(map(anonymous_kib, pids)) / 1024 < IDLE_MIB
+
+
+def test_every_line_of_its_log_is_json(environment: Mapping[str, str]) -> None:
+    with serving(environment) as one:
+        os.kill(one.children()[0], signal.SIGKILL)
+        wait_for(one.answers)
+        one.process.terminate()
+        said = one.process.communicate(timeout=ENDS_WITHIN_S)[1].decode().splitlines()
+    told = [json.loads(line) for line in said]
+    assert any("gunicorn" in one["logger"] for one in told)
 
 
 def test_postgresql_serves_both_processes() -> None:

@@ -1,6 +1,7 @@
-"""gunicorn's settings: `python -m gunicorn -c python:vct.controller.serving vct.controller.wsgi`.
+"""gunicorn's settings, for the service (vct.controller.lifecycle) and for gunicorn alone:
+`python -m gunicorn -c python:vct.controller.serving vct.controller.wsgi`.
 
-Who starts it says where to listen (`--bind`). One process with threads: SQLite has one writer, and
+Who starts it says where to listen. One process with threads: SQLite has one writer, and
 log in is limited by counts that a process keeps. Needs no Django.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 workers = 1
-threads = 8
+threads = 8  # a request that waits for a file holds up no other
 timeout = 60  # seconds, of silence of the process; uploads and slow readers are not silence
-graceful_timeout = 10
+graceful_timeout = 8  # controller-service kills after ten seconds
 keepalive = 5
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a heartbeat that must not wait for a disk
+# then the process is a new one, whatever it has gathered
 max_requests, max_requests_jitter = 20_000, 2_000
 proc_name = "vct-controller"
+control_socket_disable = True
 _to_stderr = {"level": "INFO", "handlers": ["stderr"], "propagate": False}
 logconfig_dict: dict[str, Any] = {
     "version": 1,

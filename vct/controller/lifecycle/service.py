@@ -22,12 +22,11 @@ from django.urls import get_resolver
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from vct.controller import serving
 from vct.controller.state.management.commands.work import the_only_one
 from vct.controller.worker import Worker
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-THREADS = 8  # a request that waits for a file holds up no other
-REQUESTS = 20_000  # then gunicorn's worker is a new one, whatever it has gathered
 
 
 class Server(BaseApplication):
@@ -38,17 +37,8 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        told: dict[str, Any] = {
-            "bind": self._bind,
-            "workers": 1,
-            "threads": THREADS,
-            "worker_class": "gthread",
-            "worker_tmp_dir": "/dev/shm",  # noqa: S108 - only for its own heartbeat
-            "max_requests": REQUESTS,
-            "max_requests_jitter": REQUESTS // 10,
-            "control_socket_disable": True,
-            "post_fork": self._leave_lock,
-        }
+        told = {name: value for name, value in vars(serving).items() if name in self.cfg.settings}
+        told |= {"bind": self._bind, "post_fork": self._leave_lock}
         for name, value in told.items():
             self.cfg.set(name, value)
 
