@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import LINE, VCT, Bed
-from tests.system.trouble import vct_with
+from tests.system.trouble import paths_of, vct_with
 from vct.drivers import process
 from vct.drivers.process import Completed
 
@@ -86,6 +86,7 @@ def test_an_image_that_is_not_built_is_named_with_the_command(bed: Bed, tmp_path
     for arguments in (("init", str(bed.file(ONE))), ("--dry-run", "init", str(bed.file(ONE)))):
         done = vct_with(bed, {"VCT_IMAGES": str(tmp_path)}, *arguments)
         assert_clear(done, 1, "node-debian", "amd64", "vct build node-debian")
+        assert not paths_of(bed).run.parent.exists()
     text = 'nodes: {"0001": {arch: i386, image: nonsense}}\n'
     done = vct_with(bed, {}, "init", str(bed.file(text)))
     assert_clear(done, 1, "nonsense", "i386")

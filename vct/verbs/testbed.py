@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
     paths = home.testbed(testbed.name)
     require(check_host(home))
     ensure_home(home)
-    with locked(paths.lock), open_drivers(home, testbed.name) as drivers:
+    with _locked_or_gone(home, paths), open_drivers(home, testbed.name) as drivers:
         prepared = prepare(home, testbed, drivers)
         before = prepared.before
         if not prepared.plan:
@@ -125,6 +125,18 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
             with suppress(OSError):  # on a full disk the new record stays
                 save_applied(paths, before)
             raise
+
+
+@contextmanager
+def _locked_or_gone(home: Home, paths: TestbedPaths) -> Iterator[None]:
+    """The testbed's lock for the block. Of a testbed that did not come to be it is no remnant."""
+    with locked(paths.lock):
+        try:
+            yield
+        finally:
+            if not paths.mark.exists():
+                paths.lock.unlink(missing_ok=True)
+                _remove_empty_run_directories(home, paths)
 
 
 def wait_ready(
@@ -313,9 +325,13 @@ def remove_home(home: Home) -> None:
 def remove_run_directory(home: Home, paths: TestbedPaths) -> None:
     """Remove the testbed's run-time directory, and those around it when it was the last."""
     shutil.rmtree(paths.run, ignore_errors=True)
-    with suppress(OSError):  # another testbed's
-        for directory in paths.run.parents:
-            if directory.is_relative_to(home.run):
+    _remove_empty_run_directories(home, paths)
+
+
+def _remove_empty_run_directories(home: Home, paths: TestbedPaths) -> None:
+    with suppress(OSError):  # in use
+        for directory in (paths.run, *paths.run.parents):
+            if directory.exists() and directory.is_relative_to(home.run):
                 directory.rmdir()
 
 
