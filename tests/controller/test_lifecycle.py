@@ -239,14 +239,15 @@ def test_a_backup_that_was_cut_short_is_none(config: Config) -> None:
         backup.unpack(config, io.BytesIO(saved(config)[:20_000]))
 
 
+@pytest.mark.parametrize("where", ["pathlib.Path.mkdir", "shutil.copyfileobj"])
 def test_a_full_disk_is_told_and_nothing_is_left(
-    config: Config, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     archive = saved(config)
-    monkeypatch.setattr("shutil.copyfileobj", full)
+    monkeypatch.setattr(where, full)
     with pytest.raises(NoRoomError) as caught:
         backup.unpack(config, io.BytesIO(archive))
     assert "disk" in caught.value.hint

@@ -77,6 +77,15 @@ class Bed:
         return self.json("init", str(self.file(text)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_groups_of_lxc() -> Iterator[None]:
+    """The groups that plain LXC leaves behind; a container of vct names its own."""
+    before = set(Path("/sys/fs/cgroup").glob("**/lxc.pivot"))
+    yield
+    for group in set(Path("/sys/fs/cgroup").glob("**/lxc.pivot")) - before:
+        group.rmdir()
+
+
 @pytest.fixture(scope="session")
 def node_image() -> Path:
     """The node image is built (from the cache when it is there)."""

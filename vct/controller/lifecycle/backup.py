@@ -67,8 +67,8 @@ def unpack(config: Config, source: IO[bytes]) -> None:
     coming = data / COMING
     shutil.rmtree(coming, ignore_errors=True)
     shutil.rmtree(data / READY, ignore_errors=True)
-    coming.mkdir(mode=0o700)
     try:
+        coming.mkdir(mode=0o700)
         _extract(source, coming)
         _check_database(coming / DATABASE)
         for name in DIRECTORIES:
@@ -76,10 +76,7 @@ def unpack(config: Config, source: IO[bytes]) -> None:
         coming.rename(data / READY)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoomError(
-                "the controller's disk is full",
-                hint="give it more (controller: {disk: …} in the testbed file), then vct init",
-            ) from error
+            raise _no_room() from error
         raise
     finally:
         shutil.rmtree(coming, ignore_errors=True)
@@ -182,11 +179,21 @@ def _check_database(database: Path) -> None:
             (found,) = connection.execute("PRAGMA quick_check").fetchone()
             connection.execute("SELECT 1 FROM django_migrations")
     except sqlite3.DatabaseError as error:
+        # Its log gets a new index of 32 KiB: SQLite calls a disk without them an I/O error.
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise _no_room() from error
         raise _no_backup(f"its database is damaged: {error}") from error
     if found != "ok":
         raise _no_backup(f"its database is damaged: {found}")
     for end in LOG_ENDS:
         database.with_name(f"{DATABASE}{end}").unlink(missing_ok=True)
+
+
+def _no_room() -> NoRoomError:
+    return NoRoomError(
+        "the controller's disk is full",
+        hint="give it more (controller: {disk: …} in the testbed file), then vct init",
+    )
 
 
 def _no_backup(why: str) -> BackupError:
