@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from rich.console import Console
 
+from tests.unit.vct_command import Vct
 from vct.build import apt, builder
 from vct.build.builder import BuildResult
 from vct.build.events import Progress
-from vct.cli import main as entry
 from vct.cli.build_progress import BuildProgress
 from vct.cli.session import Session
 
 MIRROR = ("--mirror", "http://mirror.example/debian")
 
 
-class Result(NamedTuple):
-    """What a run of vct gave."""
-
-    code: int
-    out: str
-    err: str
-
-
-Vct = Callable[..., Result]
-
-
-@pytest.fixture
-def vct(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Vct:
-    """Runs vct in this process, with an empty image store and none of the caller's settings."""
-    for variable in ("JSON", "DRY_RUN", "YES", "VERBOSE", "ARCH", "MIRROR", "RECIPES"):
-        monkeypatch.delenv(f"VCT_{variable}", raising=False)
-    monkeypatch.setenv("VCT_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("VCT_IMAGES", str(tmp_path / "images"))
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+@pytest.fixture(autouse=True)
+def known_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apt, "package_version", lambda _package: "1")
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["vct", *arguments])
-        with pytest.raises(SystemExit) as leaving:
-            entry.main()
-        captured = capsys.readouterr()
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, captured.out, captured.err)
-
-    return run
 
 
 def test_it_works(vct: Vct) -> None:

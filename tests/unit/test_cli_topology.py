@@ -7,51 +7,16 @@ file's name, then a `# hint` line for each line of the hint. A new file there is
 from __future__ import annotations
 
 import json
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from vct.cli import main as entry
+from tests.unit.vct_command import Vct
 
 ROOT = Path(__file__).resolve().parents[2]
 BAD_FILES = sorted((Path(__file__).parent / "bad_input").glob("*.yaml"))
 GOOD = str(ROOT / "examples" / "ring.yaml")
-
-
-class Result(NamedTuple):
-    """What a run of vct gave."""
-
-    code: int
-    out: str
-    err: str
-
-
-Vct = Callable[..., Result]
-
-
-@pytest.fixture
-def vct(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Vct:
-    """Runs vct in this process, with an empty state root and none of the caller's settings."""
-    for variable in ("TESTBED", "JSON", "DRY_RUN", "YES", "VERBOSE", "IMAGES"):
-        monkeypatch.delenv(f"VCT_{variable}", raising=False)
-    monkeypatch.setenv("VCT_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("VCT_RUN", str(tmp_path / "run"))
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["vct", *arguments])
-        with pytest.raises(SystemExit) as leaving:
-            entry.main()
-        captured = capsys.readouterr()
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, captured.out, captured.err)
-
-    return run
 
 
 def expected_of(file: Path) -> list[str]:

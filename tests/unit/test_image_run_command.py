@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.unit.vct_command import Vct
 from vct.build import usage
-from vct.cli import main as entry
 from vct.paths import Home
-
-
-class Result(NamedTuple):
-    """What a run of vct gave."""
-
-    code: int
-    out: str
-    err: str
-
-
-Vct = Callable[..., Result]
-
-
-@pytest.fixture
-def vct(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Vct:
-    """Runs vct in this process, with an empty state root and none of the caller's settings."""
-    for variable in ("JSON", "DRY_RUN", "YES", "VERBOSE", "ARCH"):
-        monkeypatch.delenv(f"VCT_{variable}", raising=False)
-    monkeypatch.setenv("VCT_HOME", str(tmp_path))
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["vct", *arguments])
-        with pytest.raises(SystemExit) as leaving:
-            entry.main()
-        captured = capsys.readouterr()
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, captured.out, captured.err)
-
-    return run
 
 
 def planned(vct: Vct, *arguments: str) -> dict[str, object]:
@@ -95,7 +61,7 @@ def test_a_run_that_is_not_there_cannot_be_removed(vct: Vct) -> None:
 
 
 def test_a_run_is_listed_with_its_image(vct: Vct, tmp_path: Path) -> None:
-    paths = Home(root=tmp_path).image_run("mine")
+    paths = Home(root=tmp_path / "state").image_run("mine")
     paths.root.mkdir(parents=True)
     paths.mark.touch()
     run = {"name": "mine", "image": "small", "arch": "i386", "digest": "0" * 64}
@@ -110,7 +76,7 @@ def test_a_run_is_listed_with_its_image(vct: Vct, tmp_path: Path) -> None:
 
 
 def test_an_image_is_used_by_its_runs(tmp_path: Path) -> None:
-    paths = Home(root=tmp_path).image_run("mine")
+    paths = Home(root=tmp_path / "state").image_run("mine")
     paths.root.mkdir(parents=True)
     paths.record.write_text(json.dumps({"name": "mine", "digest": "a" * 64}))
-    assert usage.used_by(tmp_path, "a" * 64) == ["run mine"]
+    assert usage.used_by(tmp_path / "state", "a" * 64) == ["run mine"]

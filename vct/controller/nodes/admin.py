@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from vct.controller import permissions
 from vct.controller.mgmt.models import TincHost, mgmt_address
 from vct.controller.nodes import verbs
 from vct.controller.nodes.models import (
@@ -22,9 +21,8 @@ from vct.controller.nodes.models import (
 )
 from vct.controller.policy import Action
 from vct.controller.state.models import want_poll
-from vct.controller.users.models import Group
 from vct.controller.web import marks
-from vct.controller.web.base import Parts, Rows
+from vct.controller.web.base import OfGroup, Parts, Rows
 from vct.controller.web.create_slivers import create_slivers
 from vct.wire.states import NodeSetState
 
@@ -88,7 +86,7 @@ class Resources(Parts):
 
 
 @admin.register(Node)
-class Nodes(Rows):
+class Nodes(OfGroup):
     """Research devices."""
 
     list_display = (
@@ -136,25 +134,6 @@ class Nodes(Rows):
             },
         ),
     )
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(n_slivers=Count("slivers"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A new node is in debug, whatever is chosen."""
-        fields = super().get_readonly_fields(request, obj)
-        return fields if obj else (*fields, "set_state")
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The groups that the user may make a node in."""
-        if db_field.name == "group":
-            allowed = [
-                group.pk
-                for group in Group.objects.all()
-                if permissions.allowed(request, Action.CREATE, Node(group=group))
-            ]
-            kwargs["queryset"] = Group.objects.filter(pk__in=allowed)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description="id", ordering="id")
     def hex_id(self, node: Node) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -25,9 +25,8 @@ from vct.controller.slices.models import (
     today,
 )
 from vct.controller.state.models import want_poll
-from vct.controller.users.models import Group
 from vct.controller.web import marks
-from vct.controller.web.base import Parts, Rows, VersionedForm
+from vct.controller.web.base import OfGroup, Parts, Rows, VersionedForm
 from vct.wire.limits import Arch, InterfaceType
 from vct.wire.states import SliverSetState
 
@@ -67,7 +66,7 @@ class SliceResources(Parts):
 
 
 @admin.register(Slice)
-class Slices(Rows):
+class Slices(OfGroup):
     """Experiments."""
 
     list_display = ("name", "group", "told", "template", "n_slivers", "ends", "isolated_vlan_tag")
@@ -100,25 +99,6 @@ class Slices(Rows):
             {"classes": ("collapse",), "fields": ("overlay_uri", "overlay_sha256", "overlay_file")},
         ),
     )
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(n_slivers=Count("slivers"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A new slice is in register, whatever is chosen."""
-        fields = super().get_readonly_fields(request, obj)
-        return fields if obj else (*fields, "set_state")
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The groups that the user may make a slice in."""
-        if db_field.name == "group":
-            allowed = [
-                group.pk
-                for group in Group.objects.all()
-                if permissions.allowed(request, Action.CREATE, Slice(group=group))
-            ]
-            kwargs["queryset"] = Group.objects.filter(pk__in=allowed)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description="told to be", ordering="set_state")
     def told(self, slice_: Slice) -> SafeString:

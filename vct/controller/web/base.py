@@ -15,13 +15,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Model, ProtectedError, QuerySet, RestrictedError
+from django.db.models import Count, Model, ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from vct.controller import permissions
 from vct.controller.audit.models import record
 from vct.controller.policy import SUPERUSER_MEMBERS, Action
 from vct.controller.problems import ControllerError, ForbiddenError
+from vct.controller.users.models import Group
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -205,6 +206,28 @@ class Rows(Asking, ModelAdmin):
             self.message_user(request, rest, messages.ERROR)
         if done:
             self.message_user(request, f"{word}: {done} done", messages.SUCCESS)
+
+
+class OfGroup(Rows):
+    """What a group owns and people give a set state, which a new one gets by itself."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(n_slivers=Count("slivers"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if obj else (*fields, "set_state")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The groups that the user may make one in."""
+        if db_field.name == "group":
+            allowed = [
+                group.pk
+                for group in Group.objects.all()
+                if permissions.allowed(request, Action.CREATE, self.model(group=group))
+            ]
+            kwargs["queryset"] = Group.objects.filter(pk__in=allowed)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class ReadOnly(Rows):
