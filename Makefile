@@ -10,6 +10,7 @@ BOOTSTRAP := python3-venv python3-lxc python3-cryptography
 demo: $(VENV)/ready
 	$(BIN)/vct --yes install
 	$(BIN)/vct build node-debian controller
+	$(BIN)/vct build node-debian --arch i386
 	$(BIN)/vct init examples/ring.yaml
 	$(BIN)/vct demo
 
@@ -25,7 +26,7 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto tests/unit
+	$(BIN)/pytest -n auto tests/unit tests/agent
 
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks

@@ -12,7 +12,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import commands, controller, figures, idle, images, layers, links, machine, nodes
+from benchmarks import (
+    belonging,
+    commands,
+    controller,
+    figures,
+    idle,
+    images,
+    layers,
+    links,
+    machine,
+    nodes,
+)
 from benchmarks.figures import Result
 from vct.drivers import packages
 from vct.errors import VctError
@@ -31,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "layers": lambda quick: layers.measure(1 if quick else 15),
     "images": lambda quick: images.measure(1 if quick else 3, peers=images.has_peers()),
     "links": lambda quick: links.measure(1 if quick else 5, mininet=links.has_mininet()),
+    "belonging": lambda quick: belonging.measure(*((1, 2.0, 3) if quick else (3,))),
     "controller": lambda quick: controller.measure(*((1, 1.0) if quick else (3, 5.0))),
 }
 

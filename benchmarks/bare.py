@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.bed import Bed
 from benchmarks.machine import settle
@@ -19,7 +20,7 @@ from vct.apply.journal import Journal
 from vct.apply.loop import run_plan
 from vct.drivers import process, ssh_probe
 from vct.drivers.container_config import layers_of, render_config
-from vct.drivers.containers import choose_boot
+from vct.drivers.firmware_files import choose_boot
 from vct.drivers.host import ensure_home
 from vct.drivers.layers import START, start_arguments
 from vct.drivers.lxc_config import INIT, uses_cgroup2
@@ -72,7 +73,7 @@ def prepared(bed: Bed, testbed: Testbed) -> Iterator[list[Container]]:
         containers = [step.thing for step in steps if isinstance(step.thing, Container)]
         for container in containers:
             node = bed.paths.node(container.node)
-            choose_boot(node.node_config / "inittab", container.boot)
+            choose_boot(node, container.boot, Path(container.root))
             text = render_config(container, bed.paths, cgroup2=uses_cgroup2())
             write(node.config, text, mode=0o640)
         yield containers

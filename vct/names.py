@@ -260,6 +260,9 @@ def controller_rescue_ipv6() -> IPv6Address:
     return PRIVATE_IPV6_PREFIX + (2 << 64) + eui64(CONTROLLER_MAC)
 
 
+MANAGEMENT_PREFIX_LENGTH = 48  # on the interface: all of the testbed is near
+
+
 def management_ipv6(node: str) -> IPv6Address:
     """A node's address in the management network: `fd65:fc41:c50f:NNNN::2`."""
     return MANAGEMENT_IPV6_PREFIX + (node_number(node) << 64) + 2

@@ -2,6 +2,7 @@
 
 <home>/                      /var/lib/vct, moved by VCT_HOME
   .vct-home                  the mark: this directory is ours
+  key-pool/                  tinc keys made ahead, each for one node
   images/                    image store and build cache, moved by VCT_IMAGES
   testbeds/<name>/           topology as applied, journal, keys, nodes, controller
   runs/<name>/               containers straight from an image (vct image run)
@@ -37,6 +38,11 @@ class Home:
     @property
     def testbeds(self) -> Path:
         return self.root / "testbeds"
+
+    @property
+    def key_pool(self) -> Path:
+        """For root only: private keys that nobody has yet."""
+        return self.root / "key-pool"
 
     def testbed(self, name: str) -> TestbedPaths:
         return TestbedPaths(name=name, root=self.testbeds / name, run=self._run / name)
@@ -114,8 +120,8 @@ class TestbedPaths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodePaths:
-    """One node's files."""
+class ContainerPaths:
+    """What every container has: a node, the controller, a run of an image."""
 
     root: Path
 
@@ -135,16 +141,6 @@ class NodePaths:
         return self.root / "disk"
 
     @property
-    def node_config(self) -> Path:
-        """Read-only inside the node as /etc/vct/node: keys, resolver, identity."""
-        return self.root / "node"
-
-    @property
-    def known_hosts(self) -> Path:
-        """The node's host key as ssh wants it, pinned when the node was made."""
-        return self.root / "known_hosts"
-
-    @property
     def console_log(self) -> Path:
         return self.root / "console.log"
 
@@ -154,25 +150,77 @@ class NodePaths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerPaths:
-    """The controller's files. To LXC it is the container `controller` of the testbed."""
+class NodePaths(ContainerPaths):
+    """One node's files."""
+
+    @property
+    def systems(self) -> Path:
+        """Which systems are on the disk, if the node was ever updated."""
+        return self.root / "systems.json"
+
+    @property
+    def node_config(self) -> Path:
+        """Read-only inside the node as /etc/vct/node: keys, resolver, identity."""
+        return self.root / "node"
+
+    @property
+    def confine(self) -> Confine:
+        return Confine(root=self.node_config / "confine")
+
+    @property
+    def new(self) -> Path:
+        """There while the controller is yet to be told that this new node goes to production."""
+        return self.root / "new-node"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The node's host key as ssh wants it, pinned when the node was made."""
+        return self.root / "known_hosts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confine:
+    """What makes a node one of CONFINE's: its firmware. In the node /etc/vct/node/confine; names
+    below are those of vct.wire.firmware."""
 
     root: Path
 
     @property
     def config(self) -> Path:
-        """LXC's configuration file."""
-        return self.root / "config"
+        """The one readable file; written last, it says that all is there."""
+        return self.root / "node.json"
 
     @property
-    def disk_image(self) -> Path:
-        """The fixed-size file system that holds the writable layer, and in it all data."""
-        return self.root / "disk.img"
+    def api_key(self) -> Path:
+        """The private key of the node's REST API; for root only."""
+        return self.root / "api.key.pem"
 
     @property
-    def disk(self) -> Path:
-        """Where the disk image is mounted, in the monitor's own mount namespace only."""
-        return self.root / "disk"
+    def api_cert(self) -> Path:
+        return self.root / "api.crt.pem"
+
+    @property
+    def tinc(self) -> Path:
+        return self.root / "tinc"
+
+    @property
+    def tinc_key(self) -> Path:
+        """The private key of the node's tinc daemon; for root only."""
+        return self.tinc / "rsa_key.priv"
+
+    @property
+    def tinc_public(self) -> Path:
+        """Its public half, in PEM; as the original kept it."""
+        return self.tinc / "rsa_key.pub"
+
+    def tinc_host(self, name: str) -> Path:
+        """What is known here of a host of the mesh, the node itself being one."""
+        return self.tinc / "hosts" / name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerPaths(ContainerPaths):
+    """The controller's files. To LXC it is the container `controller` of the testbed."""
 
     @property
     def settings(self) -> Path:
@@ -194,21 +242,12 @@ class ControllerPaths:
         """The first administrator's name, password and token, as JSON; for root only."""
         return self.root / "credentials.json"
 
-    @property
-    def console_log(self) -> Path:
-        return self.root / "console.log"
-
-    @property
-    def monitor_log(self) -> Path:
-        return self.root / "lxc.log"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRunPaths:
+class ImageRunPaths(ContainerPaths):
     """The files of one run of an image."""
 
     name: str
-    root: Path
     run: Path
 
     @property
@@ -222,22 +261,9 @@ class ImageRunPaths:
         return self.root / "run.json"
 
     @property
-    def config(self) -> Path:
-        """LXC's configuration file."""
-        return self.root / "config"
-
-    @property
     def below(self) -> Path:
         """What is seen below the image."""
         return self.root / "below"
-
-    @property
-    def console_log(self) -> Path:
-        return self.root / "console.log"
-
-    @property
-    def monitor_log(self) -> Path:
-        return self.root / "lxc.log"
 
     @property
     def lock(self) -> Path:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
 from typing import Any
 
+REFRESH = "/confine/api/node/ctl/refresh/"
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -41,6 +42,17 @@ class NodeServer:
 
         self.replies[f"/confine/api/{path}"] = reply
 
+    def is_told(self, then: Callable[[], None] = lambda: None) -> None:
+        """Takes being told that there are new orders."""
+
+        def reply(handler: BaseHTTPRequestHandler) -> None:
+            then()
+            handler.send_response(200)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        self.replies[f"POST {REFRESH}"] = reply
+
     def hangs_up(self, path: str) -> None:
         """Says nothing."""
 
@@ -57,6 +69,7 @@ def _nothing(handler: BaseHTTPRequestHandler) -> None:
 class _IPv6Server(ThreadingHTTPServer):
     address_family = AF_INET6
     daemon_threads = True
+    request_queue_size = 128  # many may ask at once
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who asks may go away."""
@@ -73,6 +86,10 @@ def a_node_server(context: ssl.SSLContext | None = None) -> Iterator[NodeServer]
         def do_GET(self) -> None:
             node.asked.append(self.path)
             node.replies.get(self.path, _nothing)(self)
+
+        def do_POST(self) -> None:
+            node.asked.append(f"POST {self.path}")
+            node.replies.get(f"POST {self.path}", _nothing)(self)
 
         def log_message(self, *args: Any) -> None:
             """Nowhere."""

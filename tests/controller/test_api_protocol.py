@@ -94,6 +94,7 @@ def test_lists_and_objects_have_links_and_profiles(testbed: Cast, word: str) -> 
             {
                 "registry/do-reboot": "reboot",
                 "controller/do-request-mgmt-cert": "request-cert",
+                "controller/do-enrol": "enrol",
                 "controller/firmware": "firmware",
                 "controller/state": "state",
                 "controller/vm": "vm",

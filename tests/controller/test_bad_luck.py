@@ -135,6 +135,7 @@ NONSENSE_TO = (
     ("POST", "/api/users/{users}/ctl/change-auth/"),
     ("POST", "/api/v0/users/{users}/ctl/change-password/"),
     ("POST", "/api/nodes/{nodes}/ctl/request-cert/"),
+    ("POST", "/api/nodes/{nodes}/ctl/enrol/"),
     ("PUT", NETWORK),
 )
 

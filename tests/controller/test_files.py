@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError
 
 from tests.controller.factories import a_sliver, a_template
+from vct.controller.audit.models import Entry
 from vct.controller.files import store as module
 from vct.controller.files.models import FileKind, StoredFile
 from vct.controller.files.store import PART_AGE_S, PARTS, safe_name, store, storing, sweep
@@ -115,7 +117,7 @@ def test_without_a_row_there_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_killed_uploads_left_is_swept_after_a_day() -> None:
-    put("x.tgz")
+    attach(a_template(), "image", put("x.tgz"))
     part = Path(settings.MEDIA_ROOT) / PARTS / "left"
     part.write_bytes(CONTENT)
     sweep(part.stat().st_mtime + PART_AGE_S - 1)
@@ -131,6 +133,33 @@ def test_a_file_that_was_stored_without_a_row_is_swept_after_a_day() -> None:
     assert left.exists()
     sweep(left.stat().st_mtime + PART_AGE_S + 1)
     assert kept() == []
+
+
+def a_day_after(file: StoredFile) -> float:
+    return (Path(settings.MEDIA_ROOT) / file.path).stat().st_mtime + PART_AGE_S + 1
+
+
+def test_what_another_took_the_place_of_is_swept_after_a_day() -> None:
+    template, first, second = a_template(), put("x.tgz"), put("y.tgz", b"another")
+    attach(template, "image", first)
+    attach(template, "image", second)
+    sweep(a_day_after(first) - 2)
+    assert len(kept()) == 2
+    sweep(a_day_after(second))
+    assert kept() == [second.path]
+    assert list(StoredFile.objects.all()) == [second]
+    assert [(one.action, one.object_name) for one in Entry.objects.all()] == [
+        ("delete", first.path)
+    ]
+
+
+@pytest.mark.parametrize("name", ["x.tgz", "with blank.tgz"])
+def test_what_a_uri_names_is_not_swept(name: str) -> None:
+    file = put(name)
+    uri = f"http://10.241.255.250/media/{quote(file.path)}"
+    a_sliver().change(data_uri=uri, data_sha256=file.sha256)
+    sweep(a_day_after(file))
+    assert kept() == [file.path]
 
 
 def test_what_is_uploaded_again_is_not_old() -> None:

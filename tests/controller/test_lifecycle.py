@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sqlite3
 import tarfile
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from tests.controller.factories import a_user
+from tests.controller.factories import a_user, rsa_key
 from vct.controller.config import Config, generated
-from vct.controller.lifecycle import backup
+from vct.controller.lifecycle import backup, identity
 from vct.controller.lifecycle.backup import BackupError
-from vct.controller.nodes.models import Server
+from vct.controller.mgmt.models import TincHost
+from vct.controller.nodes.models import Server, ServerApi
 from vct.controller.problems import NoRoomError
 from vct.controller.users.authentication import user_of_token
 from vct.controller.users.models import User
@@ -95,16 +99,112 @@ def test_it_works(config: Config) -> None:
 # --- prepare -------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db
-def test_a_prepared_controller_is_the_main_server_with_its_two_apis(tmp_path: Path) -> None:
-    for _ in range(2):
+@pytest.fixture
+def prepared(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Server]:
+    """Starts the testbed's controller with these settings; the main server."""
+    numbers = itertools.count(10)
+    monkeypatch.setattr(identity, "generate_private_key", lambda *_: rsa_key(next(numbers)))
+
+    def prepare(**told: Any) -> Server:
+        settings.CONFIG = replace(generated(tmp_path, testbed="ring"), **told)
         call_command("prepare")
-    (server,) = Server.objects.all()
-    assert server.pk == 2
-    uris = [(api.type, api.base_uri) for api in server.apis.all()]
-    base = "http://[fd65:fc41:c50f:0:0:0:0:2]/api/"
-    assert sorted(kind for kind, _ in uris) == ["controller", "registry"]
-    assert {uri for _, uri in uris} <= {base, "http://[fd65:fc41:c50f::2]/api/"}
+        return Server.objects.get()
+
+    return prepare
+
+
+BASE = "://[fd65:fc41:c50f::2]/api/"
+TESTBED = {"tls": True, "tinc_address": "10.241.255.250", "hosts": ("controller",)}
+
+
+@pytest.mark.django_db
+def test_a_prepared_controller_is_the_main_server_with_its_two_apis(
+    prepared: Callable[..., Server],
+) -> None:
+    for _ in range(2):
+        server = prepared()
+    assert (server.pk, server.name) == (2, "ring")
+    uris = sorted((api.type, api.base_uri, api.cert) for api in server.apis.all())
+    assert uris == [("controller", f"http{BASE}", ""), ("registry", f"http{BASE}", "")]
+
+
+@pytest.mark.django_db
+def test_in_a_testbed_it_has_tls_and_is_in_the_mesh(
+    prepared: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = prepared(**TESTBED)
+    assert {(api.base_uri, api.cert) for api in server.apis.all()} == {
+        (f"https{BASE}", (tmp_path / "pki/ca.crt").read_text())
+    }
+    tinc = TincHost.objects.get()
+    assert (tinc.name, [str(one) for one in tinc.addresses.all()]) == (
+        "server",
+        ["10.241.255.250 655"],
+    )
+    assert (tmp_path / "pki/tinc.key").read_text().startswith("-----BEGIN RSA PRIVATE KEY-----")
+    secret = [path for path in (tmp_path / "pki").iterdir() if path.name != "ca.crt"]
+    assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
+    assert (tmp_path / "pki").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.django_db
+def test_a_second_start_changes_nothing(prepared: Callable[..., Server], tmp_path: Path) -> None:
+    def seen() -> list[object]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+        rows = [*Server.objects.values(), *ServerApi.objects.values(), *TincHost.objects.values()]
+        return [rows, sorted((str(path), path.stat().st_mtime_ns) for path in files)]
+
+    prepared(**TESTBED)
+    before = seen()
+    prepared(**TESTBED)
+    assert seen() == before
+
+
+@pytest.mark.django_db
+def test_an_older_testbeds_server_gets_tls_and_what_people_added_stays(
+    prepared: Callable[..., Server],
+) -> None:
+    server = prepared()
+    mine = ServerApi.objects.create(
+        server=server, type="registry", base_uri="http://mine.example/api/"
+    )
+    prepared(**TESTBED)
+    uris = {api.base_uri for api in server.apis.all()}
+    assert uris == {f"https{BASE}", "http://mine.example/api/"}
+    assert server.apis.count() == 3
+    mine.refresh_from_db()
+    assert mine.cert == ""
+
+
+@pytest.mark.django_db
+def test_a_lost_tinc_key_is_made_again(prepared: Callable[..., Server], tmp_path: Path) -> None:
+    prepared(**TESTBED)
+    before = TincHost.objects.get().pubkey
+    (tmp_path / "pki/tinc.key").write_text("-----BEGIN RSA PRIVATE KEY-----\nhalf")
+    prepared(**TESTBED)
+    after = TincHost.objects.get()
+    assert after.pubkey != before
+    assert after.addresses.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_native_testbed_has_no_mesh(prepared: Callable[..., Server], tmp_path: Path) -> None:
+    prepared(**TESTBED)
+    assert (tmp_path / "tinc/connect").exists()
+    assert prepared(**TESTBED, mgmt_backend="native").mgmt_backend == "native"
+    assert not (tmp_path / "tinc/connect").exists()
+    assert prepared(**TESTBED).mgmt_backend == "tinc"
+    assert (tmp_path / "tinc/connect").exists()
+
+
+@pytest.mark.django_db
+def test_a_main_server_that_was_deleted_stays_so(prepared: Callable[..., Server]) -> None:
+    main = prepared()
+    other = Server.objects.create(name="other")
+    main.delete()
+    assert prepared() == other
 
 
 # --- accounts ------------------------------------------------------------------------------------
@@ -118,6 +218,16 @@ def test_a_user_is_added_with_a_password_that_works() -> None:
     assert alice.check_password(made["password"])
     assert account("list")[0]["username"] == "alice"
     assert "password" not in account("list")[0]
+
+
+@pytest.mark.django_db
+def test_the_first_user_is_made_once_and_always_has_a_token() -> None:
+    made, again = account("first", "vct"), account("first", "vct")
+    vct = User.objects.get(username="vct")
+    assert vct.is_superuser
+    assert vct.check_password(made["password"])
+    assert again["password"] == ""
+    assert {user_of_token(said["token"]) for said in (made, again)} == {vct}
 
 
 @pytest.mark.django_db
@@ -146,6 +256,7 @@ def test_another_password_takes_the_place_of_the_first() -> None:
         (["add", "alice"], "there is a user alice already"),
         (["add", "two words"], "Letters, digits"),
         (["add"], "name a user"),
+        (["first"], "name a user"),
     ],
 )
 def test_what_cannot_be_done_says_why(words: list[str], problem: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.controller.factories import a_host, a_node, a_pubkey, a_server, a_tinc_host, a_user
 from vct import names
-from vct.controller.mgmt.addresses import Owner, Plan, uncompressed
+from vct.controller.mgmt.addresses import Owner, Plan
 from vct.controller.mgmt.models import Gateway, TincHost, mgmt_address, mgmt_network
 from vct.wire.limits import NODE_LAST, SLICE_LAST, InterfaceType
 
@@ -62,10 +62,6 @@ def test_a_slivers_address_leads_back_to_it(slice_id: int, node: int, number: in
 )
 def test_other_addresses_are_nobodys(address: str) -> None:
     assert PLAN.whose(IPv6Address(address)) is None
-
-
-def test_tinc_gets_all_words_without_leading_zeros() -> None:
-    assert uncompressed(IPv6Address("fd65:fc41:c50f:2::")) == "fd65:fc41:c50f:2:0:0:0:0"
 
 
 @pytest.mark.django_db

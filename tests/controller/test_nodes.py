@@ -18,7 +18,7 @@ from tests.controller.factories import (
     a_tinc_host,
 )
 from vct.controller.nodes import rules, verbs
-from vct.controller.nodes.models import Node, Server
+from vct.controller.nodes.models import Node, Server, ServerApi
 from vct.controller.problems import ConflictError, InUseError
 from vct.controller.slices.interfaces import USUAL, Interface
 from vct.wire.limits import InterfaceType
@@ -47,6 +47,17 @@ def test_a_key_and_an_api_move_a_node_to_safe() -> None:
     node.refresh_from_db()
     assert node.set_state == SAFE
     assert node.api_base_uri.endswith("/api/")
+
+
+@pytest.mark.parametrize("uri", ["http://[fd65::2]:65536/", "http://[fd65::2", "fd65::2"])
+def test_an_api_is_where_one_can_be(uri: str) -> None:
+    for change in (
+        lambda: a_node().change(api_base_uri=uri),
+        lambda: ServerApi.objects.create(server=a_server(), type="registry", base_uri=uri),
+    ):
+        with pytest.raises(ValidationError) as refused:
+            change()
+        assert len(refused.value.messages) == 1
 
 
 def test_an_api_over_https_needs_a_certificate() -> None:

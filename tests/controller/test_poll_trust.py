@@ -18,8 +18,8 @@ from pytest_django import Settings
 from tests.controller.a_node_server import NodeServer, a_node_server
 from tests.controller.factories import a_safe_node, rsa_key
 from vct.controller.nodes.models import Node
-from vct.controller.state import poller
 from vct.controller.state.models import status_of
+from vct.controller.state.rounds import Rounds
 from vct.controller.state.trust import Trust, is_trusted
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -100,5 +100,5 @@ def test_what_is_not_verified_is_kept_and_said_to_be_so(
     settings.CONFIG = replace(settings.CONFIG, mgmt_prefix="::")
     on_record = certificate("::1", key=1) if known else certificate("::1", key=0)
     node: Node = a_safe_node(api_base_uri=server.base, api_cert=pem(on_record))
-    poller.poll()
+    Rounds().everybody()
     assert (status_of(node).value, status_of(node).verified) == ("safe", known)

@@ -149,6 +149,8 @@ def test_keys_of_all_types_of_today_are_taken(key: str) -> None:
         openssh(dsa.generate_private_key(1024)),
         "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+        f'{a_pubkey()}\ncommand="rm -rf /" {ED25519}',
+        a_pubkey() + a_pubkey(),
     ],
 )
 def test_what_is_not_one_safe_key_is_refused(text: str) -> None:

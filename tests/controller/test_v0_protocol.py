@@ -83,6 +83,7 @@ def test_objects_link_to_their_list(testbed: Cast, word: str) -> None:
                 "server/do-reboot": "reboot",
                 "controller/do-request-mgmt-cert": "request-cert",
                 "controller/do-request-api-cert": "request-api-cert",
+                "controller/do-enrol": "enrol",
                 "controller/firmware": "firmware",
                 "controller/state": "state",
                 "controller/vm": "vm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import time
@@ -30,7 +31,7 @@ from vct.paths import TestbedPaths
 from vct.plan.things import Relay, RelayLink
 from vct.quality import UNSHAPED, Quality
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture
@@ -97,8 +98,8 @@ def test_directions_differ(pair: Pair, driver: RelayDriver) -> None:
     assert driver.observe() == [wanted]
     with sockets(pair) as (a, b):
         assert 29 <= one_way_ms(a, b) < 70
-        assert received(a, b, 300, 0.3) == 300
-        assert 1600 < received(b, a, 2000, 0.3) < 1980
+        assert received(a, b, 300) == 300
+        assert 1600 < received(b, a, 2000) < 1980
 
 
 def test_rate_is_felt(pair: Pair, driver: RelayDriver) -> None:
@@ -124,8 +125,8 @@ def test_a_change_is_felt_and_loses_nothing(pair: Pair, driver: RelayDriver) -> 
 def test_traffic_is_counted(pair: Pair, driver: RelayDriver) -> None:
     driver.create(relay(pair, Quality(loss_ppm=1_000_000)))
     with sockets(pair) as (a, b):
-        assert received(a, b, 100, 0.2) == 0
-        assert received(b, a, 100, 0.2) == 100
+        assert received(a, b, 100) == 0
+        assert received(b, a, 100) == 100
     state = driver.state()
     assert state is not None
     assert state.links[0].forward.dropped >= 100
@@ -138,7 +139,10 @@ def test_a_killed_relay_is_not_seen_and_can_be_made_again(
 ) -> None:
     wanted = relay(pair, Quality(delay_us=1_000))
     driver.create(wanted)
-    os.kill(pid_of(driver), signal.SIGKILL)
+    handle = os.pidfd_open(pid_of(driver))
+    signal.pidfd_send_signal(handle, signal.SIGKILL)
+    assert select.select([handle], [], [], DEADLINE_S)[0]
+    os.close(handle)
     assert driver.observe() == []
     assert (paths.run / "relay.pid").exists()
     driver.create(wanted)
@@ -237,7 +241,7 @@ def test_a_link_that_goes_leaves_the_others_alone(pair: Pair, driver: RelayDrive
         driver.change(both, replace(both, links=(mine,)))
         assert driver.observe() == [replace(both, links=(mine,))]
         with sockets(pair) as (a, b):
-            assert received(a, b, 100, 0.2) == 100
+            assert received(a, b, 100) == 100
 
 
 def test_rubbish_on_the_socket_harms_nobody(

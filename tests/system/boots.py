@@ -25,7 +25,7 @@ from vct.paths import LXC_LOCKS
 INIT = "/etc/vct/init"  # exists in our images only: without it LXC starts nothing
 ARCHITECTURES = {"amd64": "x86_64", "i386": "i686"}
 BASE, COUNT = 1_000_000, 65_536  # the ids of a shifted container
-DEADLINE_S = 30
+DEADLINE_S = 120
 LISTENS = "0A"
 UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 START = """

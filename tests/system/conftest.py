@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.system import snapshot
+from tests.system.plain_lxc import plain  # noqa: F401 - a fixture
 from tests.system.workshop import clean, workshop  # noqa: F401 - fixtures
 from vct.drivers import process
 
@@ -54,10 +55,6 @@ class Bed:
             pytest.fail(f"vct {' '.join(arguments)} ended with {done.code}:\n{done.stderr}")
         return done
 
-    def start(self, *arguments: str) -> Any:
-        """Start vct and go on; the caller ends it."""
-        return process.start([*VCT, *arguments], env=self.environment, new_session=True)
-
     def json(self, *arguments: str) -> Any:
         """What vct prints with --json."""
         return json.loads(self.vct("--json", *arguments).stdout)
@@ -80,10 +77,16 @@ class Bed:
 @pytest.fixture(scope="session", autouse=True)
 def no_groups_of_lxc() -> Iterator[None]:
     """The groups that plain LXC leaves behind; a container of vct names its own."""
-    before = set(Path("/sys/fs/cgroup").glob("**/lxc.pivot"))
+    before = groups_of_lxc()
     yield
-    for group in set(Path("/sys/fs/cgroup").glob("**/lxc.pivot")) - before:
+    for group in groups_of_lxc() - before:
         group.rmdir()
+
+
+def groups_of_lxc() -> set[Path]:
+    """Not by glob, which stumbles over groups that go meanwhile: a host's services have many."""
+    walked = os.walk("/sys/fs/cgroup")
+    return {Path(top, "lxc.pivot") for top, below, _files in walked if "lxc.pivot" in below}
 
 
 @pytest.fixture(scope="session")

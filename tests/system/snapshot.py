@@ -15,6 +15,8 @@ Snapshot = Mapping[str, frozenset[str]]
 OUR_PROCESSES = re.compile(r"lxc-start|lxc monitor|dnsmasq|relay_process")
 # Made by liblxc and by mount for themselves when they are first used, and never removed.
 NOT_OURS = ("/run/lxc", "/run/lxc/lock", "/run/mount", "/run/mount/utab", "/run/mount/utab.lock")
+# Where a machine's own services keep book of what comes and goes, devices and interfaces too.
+BOOKS = re.compile(r"/run/(udev|systemd|user|log|NetworkManager)(/|$)")
 WATCHED_DIRECTORIES = ("/run", "/etc/vct", "/etc/netns", "/var/lib/misc", "/root/.ssh")
 
 
@@ -70,10 +72,10 @@ def _commands() -> list[str]:
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
-            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            line = (directory / "cmdline").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found.append(f"{directory.name} {command}")
+        found.append(f"{directory.name} {line.replace(chr(0), ' ').strip()}")
     return found
 
 
@@ -82,6 +84,7 @@ def _files(*directories: str) -> list[str]:
         os.path.join(top, name)  # noqa: PTH118 - many thousand, and only strings
         for directory in directories
         for top, below, names in os.walk(directory)
+        if not BOOKS.match(top)
         for name in below + names
         if os.path.join(top, name) not in NOT_OURS  # noqa: PTH118
     ]

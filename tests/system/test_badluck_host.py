@@ -223,14 +223,14 @@ def test_a_node_that_is_never_ready_is_shown(bed: Bed) -> None:
     bed.init(LINE)
     bed.sh("0002", "echo nonsense >/etc/ssh/sshd_config.d/bad.conf; echo halted-on >/dev/console")
     bed.vct("node", "stop", "0002")
-    done = bed.vct("--json", "init", "--timeout", "2", str(bed.file(LINE)), check=False)
+    done = bed.vct("--json", "init", "--timeout", "5", str(bed.file(LINE)), check=False)
     assert done.code == 1
     told = json.loads(done.stdout)
     assert told["error"] == "NotReadyError"
     assert list(told["seen"]) == ["0002"]
     assert "init" in told["seen"]["0002"]
     assert "container: RUNNING" in told["seen"]["0002"]
-    done = bed.vct("init", "--timeout", "1", str(bed.file(LINE)), check=False)
+    done = bed.vct("init", "--timeout", "5", str(bed.file(LINE)), check=False)
     assert_clear(done, 1, "1 of 2 nodes not ready", "console", "processes", "vct node console 0002")
     states = {node["id"]: node["state"] for node in bed.json("node", "list")}
     assert states == {"0001": "ready", "0002": "starting"}
@@ -244,7 +244,7 @@ def test_a_node_that_halts_at_once_is_shown(bed: Bed) -> None:
     sshd = "/usr/sbin/sshd"
     bed.sh("0001", f"rm {sshd} && printf '#!/bin/sh\\nhalt -f\\n' >{sshd} && chmod +x {sshd}; sync")
     bed.vct("node", "stop", "--kill", "0001")
-    done = bed.vct("init", "--timeout", "3", str(bed.file(ONE)), check=False)
+    done = bed.vct("init", "--timeout", "10", str(bed.file(ONE)), check=False)
     assert_clear(done, 1, "0001", "STOPPED")
 
 

@@ -7,6 +7,7 @@ fails or is killed has a store of its own.
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -146,13 +147,36 @@ def test_an_interrupted_build_leaves_nothing(clean: Workshop, sent: signal.Signa
 
 
 def test_two_builds_at_once_build_it_once(clean: Workshop) -> None:
-    clean.write("shared", "run: ['sleep 1.5']")
+    clean.write("shared", "run: ['sleep 1237 || true']")
     first = clean.start("build", "shared")
-    wait_until(clean.running("sleep 1.5", "shared"), "the first one builds")
-    second = clean.vct("--json", "build", "shared")
+    wait_until(lambda: bool(sleepers("1237")), "the first one builds")
+    second = clean.start("--json", "build", "shared")
+    assert second.stderr is not None
+    try:
+        assert any(b"waiting for it" in line for line in iter(second.stderr.readline, b""))
+    finally:
+        for pid in sleepers("1237"):
+            os.kill(pid, signal.SIGTERM)
     assert first.wait(timeout=DEADLINE_S) == 0
-    assert "waiting for it" in second.stderr
-    assert [result["cached"] for result in json.loads(second.stdout)] == [True, True]
+    out, _ = second.communicate(timeout=DEADLINE_S)
+    assert [result["cached"] for result in json.loads(out)] == [True, True]
+
+
+def sleepers(seconds: str) -> list[int]:
+    """The processes `sleep SECONDS` of a recipe."""
+    command = f"sleep\0{seconds}\0".encode()
+    return [
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if content(file) == command
+    ]
+
+
+def content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
 
 
 def test_an_image_in_use_is_not_removed(clean: Workshop) -> None:

@@ -6,6 +6,7 @@ All tests of this module share one testbed; each begins with it as BASE says.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -124,8 +125,9 @@ def test_a_link_gets_another_engine_without_a_restart_of_its_nodes(line: Bed) ->
     delayed = links(line)["0001-0002"]
     assert delayed["ok"]
     assert delayed["engine"] in ("netem", "relay")
-    said = line.sh("0001", "ping -n -c4 -i0.2 -W2 rd0002.link").stdout
-    assert 39 < float(said.rsplit("time=", 1)[1].split()[0]) < 80
+    said = line.sh("0001", "ping -n -c8 -i0.2 -W5 rd0002.link").stdout
+    # The quickest: a busy machine makes others late.
+    assert 39 < min(float(time) for time in re.findall(r"time=(\S+)", said)) < 79
     line.init(BASE)
     assert links(line)["0001-0002"]["engine"] in ("netem", "kernel")
     line.sh("0001", "ping -c1 -W2 rd0002.link")

@@ -37,6 +37,7 @@ NODE_FIELDS = [
     "mac",
     "namespace",
     "interfaces",
+    "confine",
 ]
 LINK_FIELDS = [
     "name",
@@ -54,6 +55,7 @@ LINK_FIELDS = [
 @pytest.fixture(scope="module")
 def ring(shared_bed: Bed) -> Bed:
     shared_bed.vct("build", "controller", timeout_s=1200)
+    shared_bed.vct("build", "node-debian", "--arch", "i386", timeout_s=1200)
     shared_bed.vct("init", str(RING))
     return shared_bed
 
@@ -65,7 +67,7 @@ def status(ring: Bed) -> Any:
 
 def ping(ring: Bed, node: str, address: str, *options: str) -> bool:
     # Some links lose packets on purpose: one answer of three is an answer.
-    words = ["ping", "-n", "-c3", "-i0.2", "-W1", *options, address]
+    words = ["ping", "-n", "-c3", "-i0.2", "-W5", *options, address]
     return bool(ring.vct("node", "exec", node, "--", *words, check=False).code == 0)
 
 
@@ -73,6 +75,11 @@ def sent(ring: Bed, node: str, interface: str) -> int:
     """Packets that a node has sent by an interface."""
     file = f"/sys/class/net/{interface}/statistics/tx_packets"
     return int(ring.vct("node", "exec", node, "--", "cat", file).stdout)
+
+
+def still(nodes: Any) -> Any:
+    """Nodes without what differs from one look to the next: the round trip."""
+    return [{**node, "confine": {**node["confine"], "rtt_ms": None}} for node in nodes]
 
 
 def test_it_works(status: Any) -> None:
@@ -103,8 +110,8 @@ def test_every_link_has_applied_what_was_asked_for_and_says_by_which_engine(stat
 
 
 def test_node_list_info_and_link_list_say_the_same_as_status(ring: Bed, status: Any) -> None:
-    assert ring.json("node", "list") == status["nodes"]
-    assert ring.json("node", "info", "0002-0003") == status["nodes"][1:3]
+    assert still(ring.json("node", "list")) == still(status["nodes"])
+    assert still(ring.json("node", "info", "0002-0003")) == still(status["nodes"][1:3])
     assert ring.json("link", "list") == status["links"]
 
 
@@ -125,7 +132,8 @@ def test_a_dry_run_of_a_cleanup_names_all_and_changes_nothing(ring: Bed, status:
     assert all(step["reason"] for step in plan["steps"])
     nodes = [step["key"] for step in plan["steps"] if step["kind"] == "node"]
     assert sorted(nodes) == NODES
-    assert ring.json("status") == status
+    now = ring.json("status")
+    assert {**now, "nodes": still(now["nodes"])} == {**status, "nodes": still(status["nodes"])}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +206,7 @@ def world(ring: Bed) -> Iterator[Outside]:
 
 
 def test_a_node_reaches_the_outside_with_the_hosts_address(ring: Bed, world: Outside) -> None:
-    said = ring.sh("0001", f"echo hello | nc -u -W1 -w2 {world.address} {world.port}").stdout
+    said = ring.sh("0001", f"echo hello | nc -u -W1 -w10 {world.address} {world.port}").stdout
     assert said.strip() == f"hello from {world.host_address}"
 
 

@@ -51,7 +51,7 @@ def state(bed: Bed, node: str) -> str:
     return str(next(n["state"] for n in bed.json("node", "list") if n["id"] == node))
 
 
-def wait(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+def wait(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"gave up waiting for {what}"
@@ -183,7 +183,7 @@ def test_the_console_asks_for_a_login_and_is_left_by_ctrl_a_q(pair: Bed) -> None
 
 
 def read_until(descriptor: int, word: str) -> str:
-    text, deadline = "", time.monotonic() + 15
+    text, deadline = "", time.monotonic() + 60
     while word not in text and time.monotonic() < deadline:
         if select.select([descriptor], [], [], 1)[0]:
             text += os.read(descriptor, 4096).decode(errors="replace")

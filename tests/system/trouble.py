@@ -7,12 +7,14 @@ import os
 import select
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.system.conftest import IMAGES, VCT, Bed
+from tests.system.signalling import NEVER
 from vct import names
 from vct.drivers import process
 from vct.drivers.containers import ContainerDriver, locks_of
@@ -21,7 +23,8 @@ from vct.model.load import load_testbed
 from vct.paths import Home, TestbedPaths
 from vct.verbs import testbed as verbs
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+SIGNALLING = Path(__file__).with_name("signalling.py")
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -56,31 +59,34 @@ def lines_of(bed: Bed) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
+def signalling(
+    bed: Bed,
+    arguments: tuple[str, ...],
+    kind: str,
+    *numbers: signal.Signals,
+    after_s: float = 0.002,
+) -> process.Process:
+    """Start vct, which gets these signals when its journal tells that a step of this kind begins.
+
+    They come while the step is under way: vct waits for the first one before the step is over.
+    """
+    told = ",".join(str(int(number)) for number in numbers)
+    argv = [sys.executable, str(SIGNALLING), kind, str(after_s), told, *arguments]
+    return process.start(argv, env=bed.environment, new_session=True, stdout=process.PIPE)
+
+
 def signalled(
     bed: Bed,
     arguments: tuple[str, ...],
     kind: str,
     *numbers: signal.Signals,
-    event: str = "begin",
-    after_s: float = 0.0,
+    after_s: float = 0.002,
 ) -> int:
-    """Run vct until the journal tells of `event` of a thing of this kind, then send the signals.
-
-    Returns the exit code. With no such line the process ends by itself, which is a failure here.
-    """
-    began = len(lines_of(bed))
-    running = bed.start(*arguments)
-
-    def reached() -> bool:
-        return any((line["event"], line["kind"]) == (event, kind) for line in lines_of(bed)[began:])
-
-    until(lambda: reached() or running.poll() is not None, f"{event} {kind}")
-    assert running.poll() is None, f"vct {arguments} ended before {event} {kind}"
-    time.sleep(after_s)
-    for number in numbers:
-        os.kill(running.pid, number)
-        time.sleep(0.01)
-    return int(running.wait(timeout=PATIENCE_S))
+    """Run vct to its end with signals at a step; its exit code. There must be such a step."""
+    running = signalling(bed, arguments, kind, *numbers, after_s=after_s)
+    running.communicate(timeout=PATIENCE_S)
+    assert running.returncode != NEVER, f"vct {arguments} has no step {kind}"
+    return running.returncode
 
 
 def steps_left(bed: Bed, verb: str, word: str = "") -> list[str]:
@@ -122,7 +128,7 @@ def processes(part: str) -> list[int]:
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
-            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (directory / "cmdline").read_text(errors="replace").replace("\0", " ")
         except OSError:
             continue
         if part in command and int(directory.name) != os.getpid():

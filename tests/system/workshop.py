@@ -15,7 +15,7 @@ import pytest
 from vct.build import usage
 from vct.drivers import process
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 VCT = (sys.executable, "-m", "vct")
 
 
@@ -48,6 +48,7 @@ class Workshop:
         return process.start(
             [*VCT, *arguments],
             env=self.environment,
+            stdout=process.PIPE,
             stderr=process.PIPE,
             new_session=True,
         )

@@ -202,3 +202,13 @@ def test_a_terminal_gets_a_bar_for_each_image(capsys: pytest.CaptureFixture[str]
     assert "tiny for amd64" in shown
     assert "tiny for i386" in shown
     assert "copy files" in shown
+
+
+def test_a_lock_file_is_replaced_at_one_stroke(vct: Vct, tmp_path: Path) -> None:
+    """What it says of other images must outlive a full disk."""
+    file, same = tmp_path / "vct.lock", tmp_path / "same"
+    file.write_text('{"lock": 1, "images": {}}')
+    same.hardlink_to(file)
+    assert vct("image", "lock", "--output", str(file)).code == 0
+    assert json.loads(file.read_text()) == json.loads(same.read_text())
+    assert not file.samefile(same)

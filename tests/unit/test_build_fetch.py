@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import tarfile
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vct.build.fetch import fetch_argv, fetched, listed_size
+from vct.build import fetch
+from vct.build.fetch import fetch_argv, fetched
 from vct.cli.fetch import main
 from vct.errors import VctError
 from vct.model.recipe import Fetch
@@ -69,12 +71,17 @@ def test_a_failure_is_told_in_the_builds_log(
     assert "there is no such file" in capsys.readouterr().err
 
 
-def test_the_size_of_a_squashfs_is_known_before_it_is_unpacked() -> None:
-    listing = (
-        "drwxr-xr-x 0/0                27 2025-01-01 00:00 squashfs-root\n"
-        "-rw-r--r-- 0/0           1048576 2025-01-01 00:00 squashfs-root/big\n"
-        "-rwsr-xr-x 1000/100            6 2025-01-01 00:00 squashfs-root/a b\n"
-        "lrwxrwxrwx 0/0                13 2025-01-01 00:00 squashfs-root/l -> /x\n"
-        "crw-rw-rw- 0/0             1,  3 2025-01-01 00:00 squashfs-root/null\n"
-    )
-    assert listed_size(listing) == 1048582
+def test_a_full_disk_is_told_in_the_builds_log(
+    wanted: Fetch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_words: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetch, "download", full)
+    assert run(wanted, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "free some room" in said

@@ -77,7 +77,13 @@ class FakeApi:
 
     @property
     def seen(self) -> Registry:
-        return Registry(**self.rows, links=self.links)
+        rows = self.rows
+        return Registry(
+            groups=rows["groups"],
+            nodes=rows["nodes"],
+            templates=rows["templates"],
+            links=self.links,
+        )
 
 
 def tell(api: FakeApi, testbed: Testbed = TESTBED, numbers: Numbers = NUMBERS) -> list[str]:

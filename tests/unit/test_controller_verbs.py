@@ -27,7 +27,7 @@ NODES = 'name: ring\nnodes: {"0001": {}}\n'
 
 def known(root: Path, text: str = "controller: {}") -> TestbedPaths:
     """A testbed that was asked for; nothing of it exists."""
-    paths = Home(root=root).testbed("ring")
+    paths = Home(root=root, run=root / "run").testbed("ring")
     paths.controller.root.mkdir(parents=True)
     testbed = parse_testbed(NODES + text, "ring.yaml")
     save_applied(paths, Applied(testbed=testbed, numbers=number(testbed, None)))
@@ -125,24 +125,19 @@ def test_damaged_credentials_are_none(text: str, tmp_path: Path) -> None:
 def test_the_first_account_is_made_once(
     paths: TestbedPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users: list[dict[str, Any]] = []
+    passwords = ["made", ""]
 
-    def tell(_paths: TestbedPaths, _account: str, what: str, *words: str) -> Any:
-        match what:
-            case "list":
-                return users
-            case "add":
-                users.append({"username": words[0]})
-                return {"password": "made"}
-        return {"token": f"token of {words[0]}"}
+    def tell(_paths: TestbedPaths, *words: str) -> Any:
+        assert words == ("account", "first", "vct")
+        return {"password": passwords.pop(0), "token": f"token {len(passwords)}"}
 
     monkeypatch.setattr(controller, "tell", tell)
     known, made = controller.ensure_account(paths)
-    assert (known.password, known.token, made) == ("made", "token of vct", True)
+    assert (known.password, known.token, made) == ("made", "token 1", True)
     assert controller.ensure_account(paths) == (known, False)
     paths.controller.credentials.unlink()
     again, made = controller.ensure_account(paths)
-    assert (again.password, made) == ("", False)
+    assert (again.password, again.token, made) == ("", "token 0", False)
 
 
 def test_what_the_controller_refuses_is_told_without_a_traceback(
@@ -168,6 +163,19 @@ def test_a_file_that_is_there_is_not_written_over(
     assert file.read_text() == "precious"
     controller_data.backup(paths, file, replace=True)
     assert file.read_bytes() == archive()
+
+
+def test_what_waits_under_the_temporary_name_gets_no_secrets(
+    paths: TestbedPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    (tmp_path / ".mine.tar.part").symlink_to(elsewhere)
+    inside(monkeypatch, printing(archive()))
+    written = controller_data.backup(paths, tmp_path / "mine.tar")
+    assert elsewhere.read_text() == "precious"
+    assert not written.file.is_symlink()
+    assert written.file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,29 @@ def test_a_configuration_says_of_what_it_was_rendered(thing: Container, cgroup2:
     assert root_in(text) == layers_of(thing, PATHS).root
 
 
+def test_what_outlives_a_nodes_systems_is_mounted_in_it() -> None:
+    disk = PATHS.node("0001").disk
+    entries = settings(render_config(NODE, PATHS, cgroup2=False))["lxc.mount.entry"]
+    assert f"{disk}/persist persist none bind,optional,create=dir 0 0" in entries
+
+
+def test_a_trial_has_what_takes_its_place_at_a_reboot() -> None:
+    trial = replace(NODE, system=2, fallback="1:/images/old")
+    text = render_config(trial, PATHS, cgroup2=False)
+    (hook,) = settings(text)["lxc.hook.pre-start"]
+    assert " /images/old " in hook
+    assert parse_config(text, "0001") == trial
+    assert root_in(text).endswith("/trial/lower:/h/testbeds/ring/nodes/0001/trial/system/upper")
+
+
+def test_only_a_trial_has_that() -> None:
+    assert "lxc.hook" not in render_config(NODE, PATHS, cgroup2=False)
+
+
 def test_a_configuration_has_what_keeps_the_host_safe() -> None:
     said = settings(render_config(NODE, PATHS, cgroup2=False))
-    assert said["lxc.rootfs.path"] == [f"overlay:/images/n:{PATHS.node('0001').disk}/delta"]
+    upper = f"{PATHS.node('0001').disk}/systems/1/upper"
+    assert said["lxc.rootfs.path"] == [f"overlay:/images/n:{upper}"]
     assert said["lxc.init.cmd"] == ["/etc/vct/init"]
     assert "lxc.include" not in said
     assert said["lxc.namespace.share.net"] == ["/run/netns/vct-ring-0001"]

@@ -37,6 +37,7 @@ PROCESS_DOORS = {
     "vct/cli/session.py": "becomes sudo instead of starting it",
     "vct/drivers/relay_process.py": "detaches itself from whoever started it",
     "vct/controller/lifecycle/service.py": "its processes share what was loaded before",
+    "vct/agent/reboot.py": "a node has no drivers",
 }
 LEAVING = re.compile(r"(sys\.exit|os\._exit|exit|quit)")
 OWN_PROCESSES = {"vct/drivers/relay_process.py": "is the main module of a process of its own"}
@@ -219,6 +220,12 @@ def test_what_goes_over_the_wire_needs_the_standard_library_only() -> None:
     modules = sorted(path.stem for path in (PACKAGE / "wire").glob("[a-z]*.py"))
     others = loaded_by(f"from vct.wire import {', '.join(modules)}") - sys.stdlib_module_names
     assert others == {"vct"}
+
+
+def test_the_agent_needs_the_standard_library_only_and_no_heavy_part_of_it() -> None:
+    loaded = loaded_by("import vct.agent.main")
+    assert loaded - sys.stdlib_module_names == {"vct"}
+    assert loaded & {"logging", "subprocess", "asyncio", "concurrent", "xml"} == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vct.drivers import process
-from vct.drivers.layers import START_SCRIPT, Layers, start_arguments
+from vct.drivers.layers import (
+    FALL_BACK_SCRIPT,
+    START_SCRIPT,
+    Layers,
+    fall_back,
+    start_arguments,
+)
 from vct.drivers.lxc_config import INIT, root_in
 from vct.drivers.run_config import IDLE, group_of, render_run, write_below
 from vct.errors import UsageError
@@ -37,10 +44,61 @@ def test_a_directory_below_comes_after_the_image() -> None:
     assert replace(PACKED, below=Path("/b")).root == "overlay:/p/lower:/b:/p/disk/delta"
 
 
+def test_a_system_of_a_node_has_a_writable_layer_of_its_own() -> None:
+    assert replace(DIRECTORY, system=3).root == "overlay:/i/root:/p/disk/systems/3/upper"
+
+
+def test_a_trial_is_where_it_can_be_exchanged() -> None:
+    trial = replace(DIRECTORY, system=2, trial=True)
+    assert trial.root == "overlay:/p/trial/lower:/p/trial/system/upper"
+
+
+def test_a_trial_says_what_takes_its_place() -> None:
+    trial = replace(DIRECTORY, system=2, trial=True, place=Path("/my place"))
+    words = shlex.split(fall_back(trial, Path("/i/old"), 1, Path("/my place/systems.json")))
+    assert words[:2] == ["sh", str(FALL_BACK_SCRIPT)]
+    assert words[2:] == [
+        "/my place/systems.json",
+        "2",
+        "/i/old",
+        "/my place/trial/lower",
+        "/my place/disk",
+        "1",
+        "/my place/trial/system/upper",
+    ]
+
+
+@pytest.mark.parametrize("firmware", [True, False])
+@pytest.mark.parametrize("trial_has", [True, False])
+@pytest.mark.parametrize("old_has", [True, False])
+def test_what_is_fallen_back_to_boots_with_the_agent_that_it_had(
+    tmp_path: Path, *, firmware: bool, trial_has: bool, old_has: bool
+) -> None:
+    """The programs that mount do nothing here: the old image is in its place already."""
+    layers = replace(DIRECTORY, system=2, trial=True, place=tmp_path)
+    inittab, record = tmp_path / "node" / "inittab", tmp_path / "systems.json"
+    for place in ("bin", "node/confine", "trial/lower/etc/vct"):
+        (tmp_path / place).mkdir(parents=True)
+    for program in ("mount", "umount"):
+        (tmp_path / "bin" / program).symlink_to("/bin/true")
+    if firmware:
+        (tmp_path / "node/confine/node.json").touch()
+    for end in ["", ".agent"] if old_has else [""]:
+        (layers.lower / f"etc/vct/inittab.full{end}").touch()
+    inittab.symlink_to("/etc/vct/inittab.full" + ".agent" * trial_has)
+    record.write_text('{\n "trial": 2,\n "last": 2\n}\n')
+    process.run(
+        shlex.split(fall_back(layers, Path("/i/old"), 1, record)),
+        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "LXC_TARGET": "reboot"},
+    )
+    with_agent = firmware and old_has
+    assert str(inittab.readlink()) == "/etc/vct/inittab.full" + ".agent" * with_agent
+
+
 def test_every_container_has_as_many_words_for_the_start_script() -> None:
     words = start_arguments(DIRECTORY, Path("/l"), "one", INIT)
     more = start_arguments(replace(PACKED, below=Path("/b")), Path("/l"), "two", INIT)
-    assert len(words) == len(more) == 9
+    assert len(words) == len(more) == 12
 
 
 def test_a_run_has_its_root_and_an_init_that_no_host_has() -> None:
@@ -88,7 +146,10 @@ def test_the_layer_below_has_two_inits(tmp_path: Path) -> None:
 
 def start_script(**changed: str) -> process.Completed:
     """Run the start script with one wrong word."""
-    names = ("disk_image", "disk", "image", "lower", "below", "lxc_path", "name", "root", "init")
+    names = (
+        "disk_image", "disk", "image", "lower", "below", "lxc_path", "name", "root", "init",
+        "upper", "system", "kept",
+    )  # fmt: skip
     words = dict(zip(names, start_arguments(DIRECTORY, Path("/l"), "n", INIT), strict=True))
     return process.run(["sh", str(START_SCRIPT), *(words | changed).values()], check=False)
 
@@ -106,6 +167,10 @@ def start_script(**changed: str) -> process.Completed:
         {"init": ""},
         {"init": "/sbin/init"},
         {"below": "/b"},
+        {"upper": "/p/disk/other"},
+        {"upper": "/elsewhere", "root": "overlay:/i/root:/elsewhere"},
+        {"upper": "", "root": "overlay:/i/root:"},
+        {"system": "../.."},
     ],
     ids=str,
 )

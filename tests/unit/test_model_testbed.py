@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from vct.errors import InputError, UsageError
 from vct.model import load
 from vct.model.load import load_testbed, parse_testbed
-from vct.model.testbed import Link, Node, Segment, Testbed
+from vct.model.testbed import Controller, Link, Management, Node, Segment, Testbed
 from vct.names import node_id
 from vct.quality import JITTER_MAX_US, Quality
 
@@ -156,6 +157,21 @@ def test_a_segment_keeps_its_members_in_order() -> None:
     assert testbed.segments == (Segment(name="roof", members=("0003", "0001")),)
 
 
+def test_nodes_are_reached_by_tinc_unless_told_otherwise() -> None:
+    assert parse("name: x\nnodes: {}\ncontroller: {}").management == Management()
+    text = "name: x\nnodes: {}\ncontroller: {}\nmanagement: {backend: native}"
+    assert parse(text).management == Management(backend="native")
+
+
+def test_a_node_may_be_reached_by_a_gateway() -> None:
+    bed = parse(
+        'name: x\nnodes: {"0001": {gateway: "0003"}, "0003": {}}\n'
+        'controller: {}\nmanagement: {gateways: ["0003"]}'
+    )
+    assert bed.management == Management(backend="tinc", gateways=("0003",))
+    assert [node.gateway for node in bed.nodes] == ["0003", ""]
+
+
 def test_a_node_has_at_most_255_links_and_segments() -> None:
     line = '- {between: ["0001", "0002"]}\n'
     assert len(links_of(line * 255)) == 255
@@ -222,7 +238,21 @@ def any_testbed(draw: st.DrawFn) -> Testbed:
     called = st.lists(st.from_regex(r"[a-z0-9][a-z0-9-]{0,10}", fullmatch=True), unique=True)
     segments = [Segment(name=name, members=tuple(draw(pairs))) for name in draw(called)]
     name = draw(st.from_regex(r"[a-z][a-z0-9]{0,31}", fullmatch=True))
-    return Testbed(name=name, nodes=tuple(nodes), links=tuple(links), segments=tuple(segments))
+    bed = Testbed(name=name, nodes=tuple(nodes), links=tuple(links), segments=tuple(segments))
+    return draw(st.just(bed) | managed(bed))
+
+
+@st.composite
+def managed(draw: st.DrawFn, bed: Testbed) -> Testbed:
+    """The same with a controller, and with a gateway for the last node, if tinc is wanted."""
+    templates = draw(st.none() | st.just(()) | st.just(("sliver-debian",)))
+    controller = Controller(memory_mib=draw(st.integers(16, 4096)), templates=templates)
+    if draw(st.booleans()):
+        return replace(bed, controller=controller, management=Management(backend="native"))
+    gateway = bed.nodes[0].id
+    nodes = (*bed.nodes[:-1], replace(bed.nodes[-1], gateway=gateway))
+    management = Management(gateways=(gateway,))
+    return replace(bed, controller=controller, management=management, nodes=nodes)
 
 
 @given(any_testbed())
@@ -289,6 +319,8 @@ def test_the_schema_accepts_every_document(testbed: Testbed) -> None:
         "name: ring\nnodes: {}\nslices: [x]",
         "name: ring\nnodes: {}\ncontroller: yes",
         "name: ring\nnodes: {}\ncontroller: {disk: 2}",
+        "name: ring\nnodes: {}\ncontroller: {}\nmanagement: {backend: vpn}",
+        "name: ring\nnodes: {}\ncontroller: {}\nmanagement: {gateways: ['1']}",
     ],
 )
 def test_the_schema_refuses_what_vct_refuses(text: str) -> None:

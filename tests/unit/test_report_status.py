@@ -12,6 +12,7 @@ from vct.quality import Quality
 from vct.report import status as report
 from vct.report.status import (
     STATE_SENTENCES,
+    ConfineStatus,
     NodeState,
     TestbedStatus,
     applied_quality,
@@ -34,7 +35,7 @@ WANT = wanted(TESTBED, number(TESTBED, None), Facts(netem=False, images=IMAGES))
 
 
 def status(seen: list[Thing], silent: dict[str, str] | None = None) -> TestbedStatus:
-    return report.testbed_status(TESTBED, WANT, seen, silent or {}, [], None)
+    return report.testbed_status(TESTBED, WANT, seen, silent or {}, [], None, {})
 
 
 def but(kind: type[Thing], key: str, **changes: object) -> list[Thing]:
@@ -117,6 +118,34 @@ def test_a_segment_without_one_of_its_ports_is_not_as_wanted() -> None:
 def test_the_relay_tells_of_the_links_that_it_carries() -> None:
     engine, forward, _ = applied_quality("0002-0003", WANT)
     assert (engine, str(forward)) == ("relay", "delay 5ms")
+
+
+def member(**changes: object) -> ConfineStatus:
+    found = ConfineStatus(
+        address="fd65:fc41:c50f:1::2",
+        backend="tinc",
+        gateway="",
+        reachable=True,
+        rtt_ms=0.5,
+        set_state="production",
+        state="production",
+        known="production",
+        sentence="The node works and runs slivers.",
+        next_step="",
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def test_a_testbed_is_ready_when_its_nodes_are_what_they_are_told_to_be() -> None:
+    def found(one: ConfineStatus) -> TestbedStatus:
+        return report.testbed_status(TESTBED, WANT, WANT, {}, [], None, {"0001": one})
+
+    assert found(member()).ready
+    assert found(member()).nodes[0].confine == member()
+    assert found(member()).nodes[1].confine is None
+    assert found(member(state="safe", set_state="safe")).ready
+    assert not found(member(state="safe")).ready
+    assert not found(member(reachable=False)).ready
 
 
 def test_the_document_is_json_with_names_that_stay() -> None:

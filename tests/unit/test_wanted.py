@@ -18,6 +18,7 @@ from vct.plan.things import (
     KINDS,
     Bridge,
     Container,
+    Controller,
     Dhcp,
     NodeFiles,
     NodeNetwork,
@@ -90,6 +91,19 @@ def test_what_a_node_says_of_itself_is_wanted_of_its_things() -> None:
     assert (container.arch, container.root) == ("i386", "/images/i386")
     assert (container.memory_mib, container.disk_mib, container.boot) == (1024, 2048, "full")
     assert of(NodeFiles, found) == [NodeFiles(node="0a12", disk_mib=2048)]
+
+
+def test_native_management_addresses_are_on_the_local_network() -> None:
+    text = 'nodes: {"0001": {}}\ncontroller: {}\n'
+    images = {**IMAGES, ("controller", "amd64"): BuiltImage(label="c", root="/c")}
+    facts = replace(NETEM, images=images)
+    mesh = {t.key: t for t in things(text, facts) if isinstance(t, NodeNetwork)}
+    native = f"{text}management: {{backend: native}}"
+    plain = {t.key: t for t in things(native, facts) if isinstance(t, NodeNetwork)}
+    assert set(plain["0001"].addresses) - set(mesh["0001"].addresses) == {"fd65:fc41:c50f:1::2/48"}
+    assert set(plain["ctl"].addresses) - set(mesh["ctl"].addresses) == {"fd65:fc41:c50f::2/48"}
+    (controller,) = (t for t in things(native, facts) if isinstance(t, Controller))
+    assert controller.management == "native"
 
 
 def test_every_node_has_its_lease_and_two_names() -> None:

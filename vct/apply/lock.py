@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vct.errors import LockedError
+
+HOLDER_TRIES = 20
 
 
 @contextmanager
@@ -29,9 +32,12 @@ def locked(file: Path, of: str = "") -> Iterator[None]:
             # A cleanup that ended just now may have removed the file that we hold.
             if not file.exists() or file.stat().st_ino != os.fstat(descriptor).st_ino:
                 continue
-            os.ftruncate(descriptor, 0)
+            os.ftruncate(descriptor, 0)  # one that was killed left its name
             os.write(descriptor, f"{os.getpid()} {' '.join(sys.argv[1:])}".encode())
-            yield
+            try:
+                yield
+            finally:
+                os.ftruncate(descriptor, 0)
             return
         finally:
             os.close(descriptor)
@@ -41,8 +47,17 @@ def _take(descriptor: int, of: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid, _, command = os.pread(descriptor, 200, 0).decode(errors="replace").partition(" ")
+        pid, _, command = _holder(descriptor).partition(" ")
         raise LockedError(
             f"another vct works on {of} (pid {pid}: vct {command})",
             hint="wait until it has ended, or end it with Ctrl-C; then try again",
         ) from None
+
+
+def _holder(descriptor: int) -> str:
+    """What the holder wrote into the file; it may be just about to."""
+    for _ in range(HOLDER_TRIES):
+        if said := os.pread(descriptor, 200, 0):
+            return said.decode(errors="replace")
+        time.sleep(0.01)
+    return "unknown"

@@ -46,7 +46,7 @@ def run_plan(plan: Plan, drivers: Drivers, journal: Journal, progress: Progress 
     for step in plan.steps:
         if step.action is Action.CREATE:
             drivers[step.kind].claim(step.thing)
-    with _deferred() as interrupted:
+    with deferred() as interrupted:
         run = _Run(drivers, journal, progress, interrupted)
         try:
             for stage in plan.stages():
@@ -184,7 +184,7 @@ def _attach(error: BaseException, stuck: list[str]) -> None:
 
 
 @contextmanager
-def _deferred() -> Iterator[threading.Event]:
+def deferred() -> Iterator[threading.Event]:
     """Ctrl-C and its like tear no step, and no undoing: they are noted, to be answered between
     steps. (An exception out of nowhere gets lost in libraries, and leaves things half-made.)
 

@@ -6,16 +6,14 @@ One of the builder's steps, so it runs as a program of its own in the build's na
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from pathlib import Path
 
 from vct.build import archive
 from vct.build.download import check_sha256, download
-from vct.build.formats.tree import file_digest
-from vct.drivers import process
-from vct.errors import VctError
+from vct.build.formats.source import check_squashfs, unsquash
+from vct.build.formats.tree import check_tree, file_digest
 from vct.model.recipe import Fetch
 
 MIB = 1 << 20
@@ -64,17 +62,7 @@ def unpack(fetch: Fetch, file: Path, root: Path) -> None:
 
 
 def _unsquash(file: Path, root: Path, size_max: int) -> None:
-    listing = process.run(["unsquashfs", "-lln", str(file)]).stdout
-    size = listed_size(listing)
-    if size > size_max:
-        raise VctError(
-            f"{file.name} unpacks to {size} bytes, more than {size_max}",
-            hint="raise size_max in the recipe if that is right",
-        )
-    process.run(["unsquashfs", "-quiet", "-no-progress", "-force", "-dest", str(root), str(file)])
-
-
-def listed_size(listing: str) -> int:
-    """The bytes of all regular files in what `unsquashfs -lln` prints."""
-    sizes = re.findall(r"^-\S+ +\d+/\d+ +(\d+) ", listing, re.MULTILINE)
-    return sum(int(size) for size in sizes)
+    check_squashfs(file, size_max=size_max, entries_max=archive.ENTRIES_MAX)
+    root.rmdir()
+    unsquash(file, root)
+    check_tree(root, file.name, size_max=size_max, entries_max=archive.ENTRIES_MAX)

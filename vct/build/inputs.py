@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.build.apt import AptSource, checks_dates
+from vct.build.modules import module_files
 from vct.build.wheel import wheel_files
 from vct.build.wheel_list import DIRECTORY, read_list
 from vct.model.recipe import HOOKS, Recipe, Run
@@ -114,8 +115,19 @@ def tree(directory: Path) -> dict[str, str]:
     return found
 
 
-def _wheels(recipe: Recipe) -> dict[str, str]:
+def _own(recipe: Recipe) -> dict[str, bytes]:
+    """Of vct itself, by path: its wheel, modules. Raises InputError for one that it has not."""
     own = wheel_files() if recipe.own_wheel else {}
+    try:
+        return own | module_files(recipe.modules)
+    except ValueError as error:
+        raise recipe.error(
+            "modules", f"vct has no {error}", hint="see which there are: the directories of vct/"
+        ) from error
+
+
+def _wheels(recipe: Recipe) -> dict[str, str]:
+    own = _own(recipe)
     others = {
         f"{DIRECTORY}/{wheel.name}-{wheel.version}": f"wheel {wheel.sha256}"
         for file in recipe.wheel_lists
@@ -125,11 +137,11 @@ def _wheels(recipe: Recipe) -> dict[str, str]:
 
 
 def tar_of(recipe: Recipe, others: Mapping[str, bytes] | None = None) -> bytes:
-    """A recipe's tree and wheels as an archive to unpack in the new root.
+    """A recipe's tree, wheels and modules as an archive to unpack in the new root.
 
     `others` are the wheels of its lists (vct.build.wheel_list.fetch), by their path.
     """
-    own = wheel_files() if recipe.own_wheel else {}
+    own = _own(recipe)
     return tar(recipe.files, own | dict(others or {}))
 
 

@@ -19,6 +19,7 @@ DIGEST = re.compile(r"\b([0-9a-f]{64})\b")
 # Where containers are recorded below a state root, and how these containers are called.
 CONFIGURATIONS = (
     ("testbeds/*/nodes/*/config", "{parts[1]}/{parts[3]}"),
+    ("testbeds/*/nodes/*/systems.json", "{parts[1]}/{parts[3]}"),  # what it can go back to
     ("testbeds/*/controller/config", "{parts[1]}/controller"),
     ("runs/*/run.json", "run {parts[1]}"),
 )
@@ -91,5 +92,6 @@ def configured(home: Path) -> dict[str, list[str]]:
                 continue
             for digest in digests:
                 who = words.format(parts=config.relative_to(home).parts)
-                found.setdefault(digest, []).append(who)
+                if who not in found.setdefault(digest, []):
+                    found[digest].append(who)
     return found

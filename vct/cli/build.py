@@ -22,7 +22,10 @@ from vct.build.plan import Planned
 from vct.cli.build_progress import BuildProgress
 from vct.cli.image import ARCH, DEFAULT_IMAGE, IMAGE, MIRROR, RECIPES, complete_recipe
 from vct.cli.options import Command
+from vct.cli.progress import StepProgress
 from vct.cli.session import Session, session
+from vct.drivers import node_keys
+from vct.drivers.host import ensure_home, home_obstacle
 from vct.errors import UsageError
 from vct.model.recipe import ARCHITECTURES, Recipe
 
@@ -154,9 +157,22 @@ def build(**given: Any) -> None:
             jobs=wish.jobs or 0,
         )
         written = _write(here, outputs, progress)
+    if any(one.kind == "controller" for one in asked):
+        _make_keys(here)
     _tell_results(here, results, written)
     if wish.output is None:
         _tell_kept_otherwise(here, asked)
+
+
+def _make_keys(here: Session) -> None:
+    """Whoever builds a controller will enrol nodes. Their tinc keys take longer to make than all
+    else that is to be done for them: some are made ahead."""
+    home = here.home
+    if home.images.is_relative_to(home.root) and not home_obstacle(home):
+        ensure_home(home)
+        with StepProgress(here) as progress:
+            words = f"making tinc keys for {node_keys.POOL} nodes, once"
+            node_keys.fill(home.key_pool, node_keys.POOL, lambda _count: progress.saying(words))
 
 
 def _write(here: Session, outputs: Sequence[Output], progress: BuildProgress) -> list[Written]:

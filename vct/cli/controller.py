@@ -205,6 +205,7 @@ def registered_document(found: Any) -> dict[str, Any]:
     return {
         "url": found.url,
         "registered": list(found.told),
+        "left_out": dict(found.enrolled.left_out),
         "credentials": str(found.credentials),
         **made,
     }
@@ -217,6 +218,8 @@ def registered_words(found: Any) -> list[str]:
         lines.append(f"  told: {', '.join(found.told)}")
     else:
         lines.append("  knows this testbed already: nothing to tell")
+    for node, why in found.enrolled.left_out.items():
+        lines.append(f"  node {node} stays out: {why}")
     if found.made:
         lines += [
             f"  log in as {found.made.username} with password {found.made.password}",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vct.build.fetch import fetched, unpack
-from vct.errors import VctError
+from vct.errors import VctError, system_error
 from vct.model.recipe import Fetch
 
 
@@ -39,9 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         unpack(wanted, fetched(wanted, given.cache), given.root)
     except VctError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint}\n")
-        return error.exit_code
+        return _told(error)
+    except OSError as error:  # a full disk
+        return _told(system_error(error))
     return 0
+
+
+def _told(error: VctError) -> int:
+    sys.stderr.write(f"{error.message}\n{error.hint}\n")
+    return error.exit_code
 
 
 if __name__ == "__main__":

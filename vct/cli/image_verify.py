@@ -12,6 +12,7 @@ from vct.cli.build_progress import BuildProgress
 from vct.cli.image import ARCH, IMAGE, MIRROR, RECIPES
 from vct.cli.options import Command
 from vct.cli.session import session
+from vct.drivers.textfiles import write
 from vct.errors import VctError
 
 
@@ -69,7 +70,7 @@ def lock_(names: tuple[str, ...], arch: str, file: Path) -> None:
         entries.setdefault(name, {})[arch] = rebuild.lock_entry(images, found)
         locked.append({"name": name, "arch": arch, "packages": len(record.packages_of(found))})
     if not here.dry_run:
-        file.write_text(lock.render(entries))
+        write(file, lock.render(entries))
     words = ", ".join(f"{one['name']} ({one['packages']} packages)" for one in locked)
     here.emit({"file": str(file), "images": locked}, lambda: f"{file}: {words or 'nothing'}")
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("vct.cli.node", "Start, stop, enter and look into nodes."),
     "link": Entry("vct.cli.link", "Look at links."),
     "controller": Entry("vct.cli.controller", "The registry: state, logs, users, data."),
+    "tinc": Entry("vct.cli.tinc", "Files for tinc daemons outside of a testbed."),
     "topology": Entry("vct.cli.topology", "Check testbed files."),
     "completion": Entry("vct.cli.completion", "Print shell completion for bash, zsh or fish."),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vct.cli import node_system
 from vct.cli.completion import complete_nodes
 from vct.cli.options import Group
 from vct.cli.progress import StepProgress
@@ -53,12 +54,58 @@ def info(nodes: str) -> None:
 
 def _info_words(fields: dict[str, Any]) -> str:
     lines = [f"node {fields['id']}: {fields['state']}, {fields['reason']}"]
+    lines += _confine_words(fields["confine"])
     for name, value in fields.items():
-        if name in ("id", "state", "reason"):
+        if name in ("id", "state", "reason", "confine"):
             continue
         shown = ", ".join(f"{k}: {v}" for k, v in value.items()) if name == "interfaces" else value
         lines.append(f"  {name.replace('_', ' '):14} {shown}")
     return "\n".join(lines)
+
+
+def _confine_words(fields: dict[str, Any] | None) -> list[str]:
+    """How it stands with the controller, the reason first."""
+    if fields is None:
+        return []
+    told, said, known = (fields[key] or "nothing" for key in ("set_state", "state", "known"))
+    by = f"by {fields['backend']}" + (f", gateway {fields['gateway']}" if fields["gateway"] else "")
+    trip = f"{fields['rtt_ms']:.2f} ms" if fields["rtt_ms"] is not None else "no round trip"
+    reached = f"reachable, {trip}" if fields["reachable"] else "not reachable"
+    return [
+        f"  {fields['sentence']}",
+        *([f"  next: {fields['next_step']}"] if fields["next_step"] else []),
+        f"  {'management':14} {fields['address']} {by}: {reached}",
+        f"  {'CONFINE state':14} told {told}, says {said}, the controller heard {known}",
+        *(f"  {'error':14} {error}" for error in fields["errors"]),
+    ]
+
+
+@node.command()
+@click.argument("name", metavar="NODE_ID", shell_complete=complete_nodes)
+@click.option("--renew-keys", is_flag=True, help="Give it new keys; the old ones are forgotten.")
+def create(name: str, renew_keys: bool) -> None:
+    """Make one node of the testbed complete: container, registration, firmware.
+
+    What is there already is kept, its keys too: a second time nothing is done.
+    """
+    from vct.verbs import node_create as verbs
+
+    here = session()
+    here.require_root("creating a node starts a container")
+    paths, limit = here.testbed(), here.settings.ready_timeout_s
+    with StepProgress(here) as progress:
+        done = verbs.start(here.home, paths, name, progress.step, renew=renew_keys)
+        progress.waiting(1)
+        verbs.wait(here.home, paths, name, limit, progress.ready)
+        progress.saying("waiting for the controller")
+        joined = verbs.join(here.home, paths, name, limit, progress.saying, renew=renew_keys)
+    told = list(joined.told) if joined else []
+    state = joined.state if joined else ""
+    changed = bool(done.changed or told)
+    document = {"node": name, "changed": changed, "told": told, "state": state}
+    words = "made" if changed else "nothing to do"
+    words = f"node {name}: {words}" + (f", in {state}" if state else "")
+    here.emit(document, lambda: "\n".join([words, *(f"  {one}" for one in told)]))
 
 
 @node.command()
@@ -120,6 +167,8 @@ def remove(nodes: str) -> None:
     with StepProgress(here) as progress:
         done = verbs.remove_nodes(here.home, paths, nodes, progress.step)
     _tell(here, "removed", done.changed, done.nodes, "was not there")
+    if done.changed and verbs.has_controller(paths):
+        here.say("the controller keeps their records; made anew they get new keys: vct node create")
 
 
 def _tell(
@@ -170,7 +219,10 @@ def _exec_words(result: dict[str, Any]) -> str:
 @NODE_SET
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(nodes: str, command: tuple[str, ...]) -> None:
-    """Log in to a node by ssh, or run COMMAND on each node of a set."""
+    """Log in to a node by ssh, or run COMMAND on each node of a set.
+
+    By the first of management, local and rescue address that answers; says which.
+    """
     from vct.verbs import nodes as verbs
 
     here = session()
@@ -179,7 +231,8 @@ def ssh(nodes: str, command: tuple[str, ...]) -> None:
     chosen = verbs.running(paths, nodes)
     if len(chosen) > 1 and not command:
         raise RefusedError("a login needs one node", hint="name one node, or give a command")
-    codes = [verbs.ssh(paths, name, _after_dashes(command)) for name in chosen]
+    words = _after_dashes(command)
+    codes = [verbs.ssh(paths, name, words, _way(here, name)) for name in chosen]
     sys.exit(next((code for code in codes if code), 0))
 
 
@@ -193,8 +246,20 @@ def scp(nodes: str, arguments: tuple[str, ...]) -> None:
     here = session()
     here.require_root("scp uses the testbed's key and network")
     paths = here.testbed()
-    codes = [verbs.scp(paths, name, list(arguments)) for name in verbs.running(paths, nodes)]
+    codes = [
+        verbs.scp(paths, name, list(arguments), _way(here, name))
+        for name in verbs.running(paths, nodes)
+    ]
     sys.exit(next((code for code in codes if code), 0))
+
+
+def _way(here: Session, name: str) -> Any:
+    """The way to a node, which is told: a login that works by rescue only is no good sign."""
+    from vct.verbs import nodes as verbs
+
+    way = verbs.find_way(here.testbed(), name)
+    here.say(f"node {name} by {way}")
+    return way
 
 
 @node.command()
@@ -234,3 +299,8 @@ def unmount(nodes: str) -> None:
     paths = here.testbed()
     done = verbs.unmount_nodes(here.home, paths, nodes)
     _tell(here, "unmounted", done.changed, done.nodes, "was not mounted")
+
+
+node.add_command(node_system.update)
+node.add_command(node_system.rollback)
+node.add_command(node_system.firmware)

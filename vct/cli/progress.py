@@ -29,7 +29,7 @@ class StepProgress:
         self._last_line = 0.0
         self._undoing = False
         self._status: Status | None = None
-        self._waiting_for, self._answered = 0, 0
+        self._waiting_for, self._answered, self._what = 0, 0, "ready"
 
     def __enter__(self) -> StepProgress:
         return self
@@ -52,14 +52,16 @@ class StepProgress:
             words = f"{step.action} {step.thing}"
             self._show(lambda: words if event == "begin" else f"undo: {words}")
 
-    def waiting(self, count: int) -> None:
+    def waiting(self, count: int, what: str = "ready") -> None:
         """From now on nodes are waited for."""
-        self._waiting_for, self._answered = count, 0
+        self._waiting_for, self._answered, self._what = count, 0, what
 
     def ready(self, node: str) -> None:
         """A node answered."""
         self._answered += 1
-        self._show(lambda: f"{self._answered} of {self._waiting_for} nodes ready, last {node}")
+        self._show(
+            lambda: f"{self._answered} of {self._waiting_for} nodes {self._what}, last {node}"
+        )
 
     def saying(self, words: str) -> None:
         """Something goes on that is no step of a plan."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vct.model.testbed import Testbed
     from vct.plan.steps import Plan
-    from vct.report.status import TestbedStatus
+    from vct.report.status import ConfineStatus, NodeStatus, TestbedStatus
 
 DEFAULT_FILE = Path("testbed.yaml")
 
@@ -80,7 +80,23 @@ def _await(here: Session, testbed: Testbed, limit: float) -> tuple[dict[str, Any
         progress.saying("waiting for the controller")
         controller.wait_ready(paths, limit)
         found = controller.register(here.home, paths, progress.saying)
-    return {"controller": registered_document(found)}, registered_words(found)
+    from vct.verbs import membership
+
+    with StepProgress(here) as progress:
+        progress.waiting(len(found.enrolled.orders), "in the state that they are told to be in")
+        states = membership.wait_members(paths, testbed, found, limit, progress.ready)
+    document = {"controller": registered_document(found), "states": states}
+    return document, [*registered_words(found), *_state_words(states)]
+
+
+def _state_words(states: dict[str, str]) -> list[str]:
+    """`production: 0001-0004`, a line for each state."""
+    from vct.names import render_node_set
+
+    return [
+        f"  {state}: {render_node_set(node for node, one in states.items() if one == state)}"
+        for state in sorted(set(states.values()))
+    ]
 
 
 def _init_words(testbed: Testbed, counts: dict[str, int], *, ready: bool) -> str:
@@ -131,11 +147,15 @@ def status() -> None:
 
 def _status_text(found: TestbedStatus) -> Any:
     from rich.console import Group
+    from rich.text import Text
 
     words = f"testbed {found.name}: " + ("all as wanted" if found.ready else "not as wanted")
     parts: list[Any] = [words, node_table(found)]
     if found.controller:
         parts.insert(1, f"controller {found.controller.state}: {found.controller.url}")
+    troubles = {node.id: words for node in found.nodes if (words := _trouble(node))}
+    # As text: brackets around addresses are none of rich's.
+    parts += [Text(f"node {node}: {words}") for node, words in troubles.items()]
     if found.links:
         parts.append(link_table(found))
     if found.differences:
@@ -146,19 +166,52 @@ def _status_text(found: TestbedStatus) -> Any:
     return Group(*parts)
 
 
+def _trouble(node: NodeStatus) -> str:
+    """Why a node is not what it is told to be, and what to do next."""
+    member = node.confine
+    if member is None or member.well:
+        return ""
+    return member.sentence + (f" Next: {member.next_step}" if member.next_step else "")
+
+
 def node_table(found: TestbedStatus) -> Table:
     """Nodes, for people."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table("node", "state", "address", "rescue", "link address", "image", "arch", box=SIMPLE)
+    joined = any(node.confine for node in found.nodes)
+    more = ("CONFINE", "management", "round trip") if joined else ()
+    table = Table(
+        "node", "state", *more, "address", "rescue", "link address", "image", "arch", box=SIMPLE
+    )
     colours = {"ready": "green", "starting": "yellow"}
     for node in found.nodes:
         state = f"[{colours.get(node.state, 'red')}]{node.state}[/]"
+        own = _member_cells(node.confine) if joined else ()
         table.add_row(
-            node.id, state, node.address, node.rescue, node.link_address, node.image, node.arch
+            node.id,
+            state,
+            *own,
+            node.address,
+            node.rescue,
+            node.link_address,
+            node.image,
+            node.arch,
         )
     return table
+
+
+def _member_cells(member: ConfineStatus | None) -> tuple[str, str, str]:
+    """State, management address and round trip of a node."""
+    if member is None:
+        return "", "", ""
+    said = member.state or member.known or "-"
+    words = said if said == member.set_state else f"{said}, told {member.set_state or 'nothing'}"
+    colour = "green" if member.well else "red"
+    trip = f"{member.rtt_ms:.2f} ms" if member.rtt_ms is not None else ""
+    if not trip:
+        trip = "reachable" if member.reachable else "[red]not reachable[/]"
+    return f"[{colour}]{words}[/]", member.address, trip
 
 
 def link_table(found: TestbedStatus) -> Table:
@@ -192,17 +245,20 @@ def demo() -> None:
     found = verbs.status(here.home, paths)
     document: dict[str, Any] = {"testbed": paths.name, "pings": results}
     if found.controller:
-        from vct.verbs import controller
+        from vct.verbs import controller, membership
+        from vct.verbs.record import require_applied
 
         uri, relations = controller.base_resource(paths)
         document["controller"] = {"base": uri, "relations": relations}
+        document["management"] = membership.ping_members(require_applied(paths).testbed)
     here.emit(document, lambda: _demo_text(found, document))
-    lost = [result for result in results if result["rtt_ms"] is None]
-    if lost:
-        raise VctError(
-            f"{len(lost)} of {len(results)} neighbours did not answer",
-            hint="see: vct status",
-        )
+    for what in ("pings", "management"):
+        asked = document.get(what, [])
+        lost = [result for result in asked if result["rtt_ms"] is None]
+        if lost:
+            who = "neighbours" if what == "pings" else "management addresses"
+            words = f"{len(lost)} of {len(asked)} {who} did not answer"
+            raise VctError(words, hint="see: vct status")
 
 
 def _demo_text(found: TestbedStatus, document: dict[str, Any]) -> Any:
@@ -212,13 +268,12 @@ def _demo_text(found: TestbedStatus, document: dict[str, Any]) -> Any:
 
     table = Table("link", "from", "to", "address", "round trip", "link is", box=SIMPLE)
     for result in document["pings"]:
-        rtt = result["rtt_ms"]
         table.add_row(
             result["link"],
             result["from"],
             result["to"],
             result["address"],
-            "no answer" if rtt is None else f"{rtt:.2f} ms",
+            _trip(result["rtt_ms"]),
             result["quality"],
         )
     first, second = found.nodes[0].id, found.nodes[-1].id
@@ -228,6 +283,8 @@ def _demo_text(found: TestbedStatus, document: dict[str, Any]) -> Any:
         parts += [
             f"The controller at {found.controller.url} opens in this PC's browser; its API, "
             f"{base['base']}, names {base['relations']} link relations.",
+            "The controller pings each node over the management network: "
+            + ", ".join(f"{one['node']} {_trip(one['rtt_ms'])}" for one in document["management"]),
         ]
     return Group(
         *parts,
@@ -239,6 +296,10 @@ def _demo_text(found: TestbedStatus, document: dict[str, Any]) -> Any:
         "  edit a copy of the testbed file, then: vct init FILE",
         "  vct cleanup    (stop; vct purge removes everything)",
     )
+
+
+def _trip(rtt_ms: float | None) -> str:
+    return "no answer" if rtt_ms is None else f"{rtt_ms:.2f} ms"
 
 
 @click.command(cls=Command)

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from vct import names
 from vct.errors import InputError, UsageError
+from vct.wire.limits import MgmtBackend
 
 VARIABLE = "VCT_CONTROLLER_CONFIG"
 SECRET_LENGTH = 50
@@ -40,6 +41,10 @@ class Config:
     debug_prefix: str = str(names.DEBUG_IPV6_PREFIX)
     priv_prefix: str = str(names.PRIVATE_IPV6_PREFIX)
     poll_interval_s: int = 20
+    tls: bool = False  # something in front of this server answers on port 443
+    mgmt_backend: str = MgmtBackend.TINC  # how this server is in the management network, or native
+    tinc_address: str = ""  # where others reach its tincd: an IP address, empty for nowhere
+    agent_poll_s: int = 60  # seconds between two questions of a node that nothing asked for
     upload_limit_mib: int = 1024
 
     @property
@@ -59,8 +64,13 @@ class Config:
 
     @property
     def pki(self) -> Path:
-        """Key and certificate of the testbed's certification authority."""
+        """Keys and certificates of the certification authority, and of this server."""
         return Path(self.data) / "pki"
+
+    @property
+    def tinc(self) -> Path:
+        """What the server's tincd is told, for a service that copies it."""
+        return Path(self.data) / "tinc"
 
 
 def generated(data: Path, **told: Any) -> Config:
@@ -118,6 +128,8 @@ def parse(text: str, file: str) -> Config:
             raise InputError("is missing", file=file, key=key, hint="run: vct init")
     if len(written["secret_key"]) < SECRET_LENGTH:
         raise InputError("is too short to be secret", file=file, key="secret_key")
+    if written.get("mgmt_backend", MgmtBackend.TINC) not in set(MgmtBackend):
+        raise InputError(f"must be {' or '.join(MgmtBackend)}", file=file, key="mgmt_backend")
     lists = {key: tuple(value) for key, value in written.items() if isinstance(value, list)}
     return Config(**{**written, **lists})
 

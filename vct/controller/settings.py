@@ -132,6 +132,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = CONFIG.https_only
+if CONFIG.tls:  # what came to that port came through TLS; no client can say so (lifecycle.service)
+    SECURE_PROXY_SSL_HEADER = ("PROXY_PORT", "443")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

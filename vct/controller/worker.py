@@ -1,8 +1,9 @@
 """What is done without being asked: by the service, or by `python -m vct.controller work`.
 
-It polls nodes, removes what interrupted uploads left, deletes slices that have ended and says which
-will end soon. Times are measured by a clock that never jumps; what others wrote with one that did
-is put right, and nothing is deleted on the word of a clock that has just been changed.
+It polls nodes and tells them of new orders, removes what interrupted uploads left, deletes slices
+that have ended and says which will end soon. Times are measured by a clock that never jumps; what
+others wrote with one that did is put right, and nothing is deleted on the word of a clock that has
+just been changed.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, connections
 
 from vct.controller.files import store
+from vct.controller.firmware import builder
+from vct.controller.mgmt import writer
 from vct.controller.slices import verbs
 from vct.controller.state import life, poller
+from vct.controller.state.rounds import Rounds
 
 LOG = logging.getLogger(__name__)
-TICK_S = 1.0
+TICK_S = 0.25  # what somebody does must be felt within a second
+FIRMWARE_S = 1.0
+MESH_S = 30.0  # what a full disk or a deleted owner prevented
 SWEEP_S = 3600.0
 EXPIRY_S = 3600.0
 WARNING_S = 86_400.0
@@ -78,11 +84,15 @@ class Worker:
     jobs: list[Job] = field(init=False)
 
     def __post_init__(self) -> None:
+        rounds = Rounds(self.stopping)
         self.jobs = [
             Job("beat", life.EVERY_S, life.beat),
-            Job("poll", poller.poll_interval_s(), lambda: poller.poll(stopping=self.stopping)),
-            Job("poll wanted", TICK_S, lambda: poller.poll_wanted(self.stopping)),
+            Job("poll", poller.poll_interval_s(), rounds.everybody),
+            Job("prompt", TICK_S, rounds.prompt),
+            Job("mesh", MESH_S, writer.refresh),
+            Job("firmware", FIRMWARE_S, builder.build_wanted),
             Job("sweep", SWEEP_S, store.sweep),
+            Job("sweep firmware", SWEEP_S, builder.sweep),
             Job("expiry", EXPIRY_S, self.delete_ended),
             Job("warning", WARNING_S, warn),
         ]
@@ -91,7 +101,6 @@ class Worker:
         """Until `stop` is set."""
         LOG.info("working: nodes are asked every %g s", poller.poll_interval_s())
         while not stop.is_set():
-            close_old_connections()
             self.tick()
             stop.wait(TICK_S)
         LOG.info("stopped")
@@ -119,6 +128,7 @@ class Worker:
             job.do()
         except (DatabaseError, OSError) as error:
             LOG.warning("%s: %s: tried again in %g s", job.name, error, job.every_s)
+            connections.close_all()  # kept otherwise: a new one for each tick is what costs most
 
 
 def warn() -> None:

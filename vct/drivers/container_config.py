@@ -13,16 +13,22 @@ from pathlib import Path
 
 from vct import names
 from vct.drivers import lxc_config
-from vct.drivers.layers import Layers
-from vct.paths import NAMESPACES, TestbedPaths
+from vct.drivers.layers import Layers, fall_back, persist_on
+from vct.paths import NAMESPACES, NodePaths, TestbedPaths
 from vct.plan.things import Container
 
 HEADER = "# vct node: "
 
 
 def layers_of(thing: Container, paths: TestbedPaths) -> Layers:
-    """The image below, the writable layer on the node's disk above."""
-    return Layers(image=Path(thing.root), place=paths.node(thing.node).root)
+    """The image below, the system's writable layer on the node's disk above."""
+    return Layers(
+        image=Path(thing.root),
+        place=paths.node(thing.node).root,
+        system=thing.system,
+        kept=(thing.system,),
+        trial=bool(thing.fallback),
+    )
 
 
 def cgroup_of(testbed: str, node: str) -> str:
@@ -39,15 +45,18 @@ def render_config(thing: Container, paths: TestbedPaths, *, cgroup2: bool) -> st
     """The configuration file of a node. `cgroup2`: the host has the unified hierarchy only."""
     node = paths.node(thing.node)
     identity = asdict(replace(thing, running=True, intact=True, at_home=True))
+    layers = layers_of(thing, paths)
     lines = [
         f"{HEADER}{json.dumps(identity)}",
         f"lxc.uts.name = {thing.hostname}",
         f"lxc.arch = {lxc_config.ARCHITECTURES[thing.arch]}",
-        *lxc_config.root_lines(layers_of(thing, paths).root, lxc_config.INIT),
+        *lxc_config.root_lines(layers.root, lxc_config.INIT),
+        *_fall_back_lines(thing, layers, node),
         f"lxc.namespace.share.net = {NAMESPACES / thing.namespace}",
         *lxc_config.log_lines(node.console_log, node.monitor_log),
         *lxc_config.SYSTEM,
         f"lxc.mount.entry = {node.node_config} etc/vct/node none bind,ro,create=dir 0 0",
+        f"lxc.mount.entry = {persist_on(node.disk)} persist none bind,optional,create=dir 0 0",
         *lxc_config.group_lines(
             cgroup_of(paths.name, thing.node),
             ending_group(paths.name),
@@ -56,6 +65,15 @@ def render_config(thing: Container, paths: TestbedPaths, *, cgroup2: bool) -> st
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fall_back_lines(thing: Container, layers: Layers, node: NodePaths) -> list[str]:
+    """What a trial has more than other systems."""
+    if not thing.fallback:
+        return []
+    number, _, root = thing.fallback.partition(":")
+    command = fall_back(layers, Path(root), int(number), node.systems)
+    return [f"lxc.hook.pre-start = {command}"]
 
 
 def parse_config(text: str, node: str) -> Container:

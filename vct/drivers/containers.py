@@ -19,9 +19,11 @@ from vct.drivers.container_config import (
     render_config,
 )
 from vct.drivers.files import node_directories
+from vct.drivers.firmware_files import choose_boot
 from vct.drivers.guest import LIVE_STATES, Guest, hierarchies, remove_groups
 from vct.drivers.layers import Layers
 from vct.drivers.lxc_config import uses_cgroup2
+from vct.drivers.node_systems import load_systems
 from vct.drivers.textfiles import read, write
 from vct.paths import TestbedPaths
 from vct.plan.things import Container
@@ -79,11 +81,15 @@ class ContainerDriver:
         if guest.disk_in_use(self._guest(thing.node)):
             self.stop(thing.node, kill=True)  # a start that outlived the vct that asked for it
         guest.discard_remains(self._guest(thing.node))
-        paths = self._paths.node(thing.node)
-        choose_boot(paths.node_config / "inittab", thing.boot)
-        write(paths.config, self._render(thing), mode=0o640)
+        self.configure(thing)
         if thing.running:
             self.start(thing)
+
+    def configure(self, thing: Container) -> None:
+        """Write what the next start is of."""
+        paths = self._paths.node(thing.node)
+        choose_boot(paths, thing.boot, Path(thing.root))
+        write(paths.config, self._render(thing), mode=0o640)
 
     def change(self, was: Container, thing: Container) -> None:
         """Stop the node, write its configuration and start it again."""
@@ -103,7 +109,10 @@ class ContainerDriver:
 
     def start(self, thing: Container) -> None:
         """Start from the configuration on disk. Raises RefusedError if that lost its root."""
-        guest.start(self._guest(thing.node, layers_of(thing, self._paths)), self._render(thing))
+        kept = load_systems(self._paths.node(thing.node)).kept
+        layers = layers_of(thing, self._paths)
+        layers = replace(layers, kept=tuple(sorted({*kept, thing.system})))
+        guest.start(self._guest(thing.node, layers), self._render(thing))
 
     def stop(self, node: str, *, kill: bool = False) -> None:
         """Halt a node, or kill it after a deadline; returns when its disk is released."""
@@ -152,11 +161,3 @@ def discard_all_remains(paths: TestbedPaths) -> None:
 def attach_command(paths: TestbedPaths, node: str, command: list[str]) -> list[str]:
     """The argv that runs a command inside a running node."""
     return guest.attach_command(paths.nodes, node, command)
-
-
-def choose_boot(link: Path, boot: str) -> None:
-    """Point the node's inittab at the image's one for a `fast` or a `full` boot."""
-    target = f"/etc/vct/inittab.{boot}"
-    if not (link.is_symlink() and str(link.readlink()) == target):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)

@@ -13,12 +13,13 @@ from pathlib import Path
 from vct.drivers import lxc_config
 from vct.drivers.container_config import cgroup_of, ending_group
 from vct.drivers.layers import Layers
-from vct.names import CONTROLLER
+from vct.names import CONTROLLER, CONTROLLER_IPV4
 from vct.paths import NAMESPACES, TestbedPaths
 from vct.plan.things import Controller
 
 HEADER = "# vct controller: "
 DATA = "/var/lib/vct-controller"  # in the image: owner and static files are there
+AGENT_POLL_S = 10  # of nodes that live on the same host, a question costs nothing
 
 
 def layers_of(thing: Controller, paths: TestbedPaths) -> Layers:
@@ -71,5 +72,14 @@ def parse_config(text: str) -> Controller:
 
 def render_settings(thing: Controller, testbed: str, secret: str) -> str:
     """The controller's settings file."""
-    told = {"secret_key": secret, "data": DATA, "hosts": list(thing.hosts), "testbed": testbed}
+    told = {
+        "secret_key": secret,
+        "data": DATA,
+        "hosts": list(thing.hosts),
+        "testbed": testbed,
+        "tls": True,
+        "mgmt_backend": thing.management,
+        "tinc_address": str(CONTROLLER_IPV4),
+        "agent_poll_s": AGENT_POLL_S,
+    }
     return json.dumps(told, indent=2) + "\n"

@@ -23,6 +23,7 @@ MKFS = ("mkfs.ext4", "-q", "-F", "-m0", "-O", "^has_journal", "-E", "lazy_itable
 # Documentation/filesystems/ext4/super.rst of Linux: offset and size of fields
 SUPERBLOCK = 1024
 BLOCKS, BLOCK_SIZE, STATE, BLOCKS_HIGH = (0x4, 4), (0x18, 4), (0x3A, 2), (0x150, 4)
+FREE, FREE_HIGH = (0xC, 4), (0x158, 4)
 MAGIC, EXT_MAGIC = (0x38, 2), 0xEF53
 CLEAN = 1
 PAGE = 4096  # sysfs tells no more at once
@@ -128,6 +129,12 @@ def filesystem_bytes(image: Path) -> int:
         return 0
     blocks = _field(image, BLOCKS) + (_field(image, BLOCKS_HIGH) << 32)
     return blocks * (1024 << _field(image, BLOCK_SIZE))
+
+
+def free_bytes(image: Path) -> int:
+    """How much room the file system in an image has, as it was when it was last unmounted."""
+    free = _field(image, FREE) + (_field(image, FREE_HIGH) << 32)
+    return free * (1024 << _field(image, BLOCK_SIZE))
 
 
 def loop_device(image: Path) -> str:

@@ -27,6 +27,7 @@ from vct.paths import LXC_LOCKS
 
 CGROUPS = Path("/sys/fs/cgroup")
 HALT_DEADLINE_S = 10
+STOP_DEADLINE_S = HALT_DEADLINE_S + 30  # then it is killed, and the kernel lets go of its disk
 START_DEADLINE_S = 60
 LIVE_STATES = frozenset({"RUNNING", "FROZEN", "STARTING", "STOPPING", "ABORTING", "FREEZING"})
 
@@ -138,6 +139,7 @@ def stop(guest: Guest, *, kill: bool = False) -> None:
         stopped,
         what=f"{guest.called} to stop",
         hint=f"see: lxc-info -P {guest.lxc_path} -n {guest.name}",
+        timeout_s=STOP_DEADLINE_S,
     )
 
 

@@ -1,14 +1,15 @@
 """A stopped node's file system, mounted on the host for a look inside or a change from outside.
 
 Under the testbed's run-time directory: its disk image by a loop device, the image too if that is a
-file, and the overlay of image and writable layer as the node sees it.
+file, and the overlay of image and the current system's writable layer as the node sees it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from vct.drivers.layers import Layers
+from vct.drivers.layers import Layers, persist_on, upper_on
+from vct.drivers.node_systems import load_systems
 from vct.drivers.process import CommandError, run
 from vct.drivers.textfiles import read
 from vct.errors import RefusedError
@@ -47,10 +48,16 @@ class OfflineMountDriver:
             layers.lower.mkdir(mode=0o700, exist_ok=True)
             run(["mount", "-t", "squashfs", "-o", "loop,ro", thing.root, str(layers.lower)])
         run(["mount", "-o", "loop,noatime", str(node.disk_image), str(disk)])
-        for directory in (disk / "delta", disk / "work"):
-            directory.mkdir(exist_ok=True)
-        options = f"lowerdir={layers.lower},upperdir={disk}/delta,workdir={disk}/work"
+        upper = upper_on(disk, load_systems(node).current)
+        if not upper.is_dir() and upper_on(disk, 0).is_dir():
+            upper = upper_on(disk, 0)  # an older vct's; the next start takes it over
+        for directory in (upper, upper.with_name("work")):
+            directory.mkdir(parents=True, exist_ok=True)
+        options = f"lowerdir={layers.lower},upperdir={upper},workdir={upper.with_name('work')}"
         run(["mount", "-t", "overlay", "-o", options, f"vct-{thing.node}", str(place)])
+        if persist_on(disk).is_dir():
+            (place / "persist").mkdir(exist_ok=True)
+            run(["mount", "--bind", str(persist_on(disk)), str(place / "persist")])
 
     def change(self, was: OfflineMount, thing: OfflineMount) -> None:
         raise AssertionError("a mount is made and unmade, not changed")

@@ -12,7 +12,7 @@ from typing import Any
 
 from vct.errors import InputError
 from vct.model.resolve import resolve_testbed
-from vct.model.testbed import Link, Node, Testbed
+from vct.model.testbed import Controller, Link, Management, Node, Testbed
 from vct.model.textfile import fingerprint, read_text
 from vct.model.validate import validated
 from vct.model.written import WrittenTestbed
@@ -53,7 +53,7 @@ def testbed_document(testbed: Testbed) -> dict[str, object]:
 
     Loading it (JSON is YAML) gives an equal testbed.
     """
-    return {
+    document: dict[str, object] = {
         "name": testbed.name,
         "nodes": {node.id: _node_document(node) for node in testbed.nodes},
         "links": [_link_document(link) for link in testbed.links],
@@ -61,6 +61,10 @@ def testbed_document(testbed: Testbed) -> dict[str, object]:
             {"name": segment.name, "members": list(segment.members)} for segment in testbed.segments
         ],
     }
+    if testbed.controller:
+        document["controller"] = _controller_document(testbed.controller)
+        document["management"] = _management_document(testbed.management)
+    return document
 
 
 def testbed_schema() -> dict[str, Any]:
@@ -83,7 +87,25 @@ def _node_document(node: Node) -> dict[str, object]:
     }
     if node.position:
         document["position"] = list(node.position)
+    if node.gateway:
+        document["gateway"] = node.gateway
     return document
+
+
+def _controller_document(controller: Controller) -> dict[str, object]:
+    document: dict[str, object] = {
+        "image": controller.image,
+        "arch": controller.arch,
+        "memory": f"{controller.memory_mib}MiB",
+        "disk": f"{controller.disk_mib}MiB",
+    }
+    if controller.templates is not None:
+        document["templates"] = list(controller.templates)
+    return document
+
+
+def _management_document(management: Management) -> dict[str, object]:
+    return {"backend": management.backend, "gateways": list(management.gateways)}
 
 
 def _link_document(link: Link) -> dict[str, object]:

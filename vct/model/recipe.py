@@ -93,8 +93,9 @@ class Recipe:
 
     `exclude` are dpkg path patterns that packages of this and of later layers do not install;
     `files` is a directory whose tree is copied in. Wheels go to usr/share/vct/wheels: vct's own if
-    `own_wheel`, and those that the files `wheel_lists` name. `run` has commands, then hooks.
-    `parameters` are the values that were used. `places` says where in `source` a key stands.
+    `own_wheel`, and those that the files `wheel_lists` name; vct's own `modules` go in as files.
+    `run` has commands, then hooks. `parameters` are the values that were used. `places` says where
+    in `source` a key stands.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Recipe:
     files: Path | None
     own_wheel: bool = False
     wheel_lists: tuple[Path, ...] = ()
+    modules: tuple[str, ...] = ()
     run: tuple[Run, ...]
     output: str
     compression: int
@@ -204,6 +206,7 @@ class _Reading:
             wheel_lists=tuple(
                 self.file.parent.parent / wheel for wheel in written.wheels if wheel != "vct"
             ),
+            modules=tuple(written.modules),
             run=(*self.commands(), *self.hooks()),
             output=written.output.format,
             compression=written.output.compression,

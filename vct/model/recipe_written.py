@@ -187,6 +187,14 @@ Wheel = Annotated[
     AfterValidator(_wheel),
     Field(json_schema_extra={"pattern": rf"^vct$|\.wheels\.txt$|{FILLED}"}),
 ]
+Module = Annotated[
+    str,
+    *_matching(
+        r"vct(?:\.[a-z][a-z0-9_]*)+",
+        "a module of vct",
+        "write such as vct.wire for a whole room, or vct.names for one module",
+    ),
+]
 Version = Annotated[
     str, *_matching(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*", "a version", 'write such as "1.2"', NAME_MAX)
 ]
@@ -284,6 +292,7 @@ class _WrittenRecipe(Written):
     exclude: list[Pattern] = []
     files: Annotated[str, AfterValidator(_below)] | None = None
     wheels: Annotated[list[Wheel], _unique("wheel")] = []
+    modules: Annotated[list[Module], _unique("module")] = []
     run: list[_either(WrittenRun, Text)] = []  # type: ignore[valid-type]
     hooks: Annotated[list[HookName], _unique("hook")] = []
     output: WrittenOutput = WrittenOutput()

@@ -6,12 +6,13 @@ Called by `vct.model.load` once every value is right by itself. Knows no YAML bu
 from __future__ import annotations
 
 import difflib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from vct.model.problems import Path, Problem, fail
-from vct.model.testbed import Controller, Link, Node, Segment, Testbed
+from vct.model.testbed import Controller, Link, Management, Node, Segment, Testbed
 from vct.model.units import shorten
 from vct.model.written import (
     WrittenLink,
@@ -33,6 +34,7 @@ def resolve_testbed(written: WrittenTestbed, tree: Tree, source: str) -> Testbed
     checks = _Checks(tree, sorted(written.nodes or {}))
     links = _links(written.links or [], checks)
     segments = _segments(written, checks)
+    management = _management(written, checks)
     fail(checks.problems, source)
     defaults = written.defaults.node if written.defaults else None
     return Testbed(
@@ -43,6 +45,7 @@ def resolve_testbed(written: WrittenTestbed, tree: Tree, source: str) -> Testbed
         links=links,
         segments=segments,
         controller=_controller(written),
+        management=management,
         source=source,
     )
 
@@ -113,6 +116,43 @@ def _controller(written: WrittenTestbed) -> Controller | None:
     if "templates" in given:
         given["templates"] = tuple(given["templates"])
     return Controller(**{MEANING.get(key, key): value for key, value in given.items()})
+
+
+def _management(written: WrittenTestbed, checks: _Checks) -> Management:
+    """How nodes are reached; which node is in the mesh by which gateway is checked here, too."""
+    given = written.management.model_dump(exclude_unset=True) if written.management else {}
+    management = Management(**{**given, "gateways": tuple(given.get("gateways", ()))})
+    path: Path = ("management",)
+    if written.management and "controller" not in written.model_fields_set:
+        checks.problem(path, "a testbed without a controller has no management network", _ONE)
+    for index, node in enumerate(management.gateways):
+        place: Path = (*path, "gateways", index)
+        if node not in checks.nodes:
+            checks.problem(place, f"there is no node {node}", checks.nodes_like(node))
+        elif node in management.gateways[:index]:
+            checks.problem(place, f"node {node} is here twice", "name each gateway once")
+        elif management.backend == "native":
+            checks.problem(place, "a native management network has no gateways", _TINC)
+    for node, body in sorted((written.nodes or {}).items()):
+        _check_gateway(node, body.gateway if body else "", management, checks)
+    return management
+
+
+_ONE = "write controller: {}, or leave management: out"
+_TINC = "they are tinc's: write backend: tinc, or leave them out"
+
+
+def _check_gateway(node: str, gateway: str, management: Management, checks: _Checks) -> None:
+    path: Path = ("nodes", node, "gateway")
+    if gateway and gateway not in management.gateways:
+        hint = f"write management: {{gateways: [{json.dumps(gateway)}]}}"
+        if management.gateways:
+            hint = f"gateways of this file: {render_node_set(management.gateways)}"
+        checks.problem(path, f"node {gateway} is no gateway", hint)
+    elif gateway and node in management.gateways:
+        checks.problem(
+            path, "a gateway is in the mesh by itself", "leave its gateway: out, or name it no more"
+        )
 
 
 def _links(written: Sequence[WrittenLink], checks: _Checks) -> tuple[Link, ...]:

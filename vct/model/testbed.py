@@ -13,7 +13,8 @@ from vct.quality import Quality
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A research device. `position` is latitude and longitude in degrees."""
+    """A research device. `position` is latitude and longitude in degrees; `gateway`, if any, the
+    node by which it is in the management network."""
 
     id: str
     image: str = "node-debian"
@@ -22,6 +23,7 @@ class Node:
     disk_mib: int = 512
     boot: str = "fast"
     position: tuple[float, float] | None = None
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,15 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """How the controller reaches the nodes: `tinc`, a mesh of its own, or `native`, straight over
+    the local network. `gateways` are nodes by which others are in the mesh."""
+
+    backend: str = "tinc"
+    gateways: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Testbed:
     """Nodes sorted by id, links and segments in the file's order.
 
@@ -70,5 +81,6 @@ class Testbed:
     links: tuple[Link, ...] = ()
     segments: tuple[Segment, ...] = ()
     controller: Controller | None = None
+    management: Management = Management()
     source: str = field(default="", compare=False)
     fingerprint: str = field(default="", compare=False)

@@ -145,6 +145,11 @@ class WrittenNode(WrittenNodeDefaults):
     position: Position = Field(
         default=[], description="Latitude and longitude in degrees.", examples=[[41.389, 2.112]]
     )
+    gateway: NodeId = Field(
+        default="",
+        description="The node, one of management: gateways, by which it is in the mesh.",
+        examples=["0003"],
+    )
 
 
 class WrittenController(Written):
@@ -160,6 +165,21 @@ class WrittenController(Written):
         default=[],
         description="Sliver templates to register; sliver-debian by default, if it is built.",
         examples=[["sliver-debian"]],
+    )
+
+
+class WrittenManagement(Written):
+    """How the controller reaches the nodes; only a testbed with a controller has it."""
+
+    backend: Literal["tinc", "native"] = Field(
+        default="tinc",
+        description="tinc: a mesh of its own; native: addresses on the local network. tinc by "
+        "default.",
+    )
+    gateways: list[NodeId] = Field(
+        default=[],
+        description="Nodes by which others (gateway: ...) are in the mesh.",
+        examples=[["0003"]],
     )
 
 
@@ -218,6 +238,9 @@ class WrittenTestbed(Written):
     defaults: WrittenDefaults | None = Field(default=None, description="Defaults.")
     controller: WrittenController = Field(
         default=WrittenController(), description="The testbed has one if this is here, as {}."
+    )
+    management: WrittenManagement | None = Field(
+        default=None, description="The management network, between controller and nodes."
     )
     nodes: Nodes | None = Field(
         description="Nodes by id: four lower-case hex digits in quotes, 0001 to fff0.",

@@ -302,7 +302,8 @@ class Container(Thing):
     `root` is the image's directory, the layer below the node's own writable one; `image` its name
     and digest, for people. `disk_mib`: a disk gets another size at the node's start. `intact`: the
     configuration file says what vct wrote. `at_home`: it runs in the node's present network
-    namespace.
+    namespace. `system` is the number of the writable layer on its disk. `fallback` is `NUMBER:ROOT`
+    of the system that takes its place when it reboots: that is, this one is on trial.
     """
 
     noun: ClassVar[str] = "node"
@@ -315,6 +316,8 @@ class Container(Thing):
     memory_mib: int
     disk_mib: int = 512
     boot: str = "fast"
+    system: int = 1
+    fallback: str = ""
     running: bool = True
     intact: bool = True
     at_home: bool = True
@@ -325,14 +328,15 @@ class Container(Thing):
 
     @property
     def restorable(self) -> bool:
-        return bool(self.arch)
+        return bool(self.arch) and not self.fallback  # a trial that is over is not taken up again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller(Thing):
     """The controller's system container, running. Fields as a Container's.
 
-    `hosts` are the names and addresses that it may be called by, the host's own way first.
+    `hosts` are the names and addresses that it may be called by, the host's own way first;
+    `management` is how it reaches its nodes: `tinc` or `native`.
     """
 
     noun: ClassVar[str] = "system of"
@@ -344,6 +348,7 @@ class Controller(Thing):
     memory_mib: int
     disk_mib: int
     hosts: tuple[str, ...]
+    management: str = "tinc"
     running: bool = True
     intact: bool = True
     at_home: bool = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 
 from vct import names
 from vct.errors import RefusedError
@@ -54,11 +54,24 @@ class BuiltImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSystem:
+    """What a node that was updated boots: the number of the system on its disk, and its image.
+
+    Without an image it is the one that the testbed file names, as of nodes never updated.
+    """
+
+    number: int = 1
+    image: BuiltImage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What this host offers: kernel features, and images by name and architecture."""
+    """What this host offers: kernel features, images by name and architecture; and the systems of
+    nodes that were updated."""
 
     netem: bool
     images: Mapping[tuple[str, str], BuiltImage]
+    systems: Mapping[str, NodeSystem] = field(default_factory=dict)
 
 
 def number(testbed: Testbed, before: Numbers | None, taken: Sequence[IPv4Network] = ()) -> Numbers:
@@ -197,6 +210,7 @@ def _controller(testbed: Testbed, numbers: Numbers, facts: Facts) -> list[Thing]
     addresses = (
         f"{names.CONTROLLER_IPV4}/{names.LOCAL_NETWORK.prefixlen}",
         f"{names.controller_rescue_ipv6()}/64",
+        *_native(testbed, names.CONTROLLER_MANAGEMENT_IPV6),
     )
     image = facts.images[controller.image, controller.arch]
     return [
@@ -217,8 +231,16 @@ def _controller(testbed: Testbed, numbers: Numbers, facts: Facts) -> list[Thing]
             memory_mib=controller.memory_mib,
             disk_mib=controller.disk_mib,
             hosts=controller_hosts(numbers),
+            management=testbed.management.backend,
         ),
     ]
+
+
+def _native(testbed: Testbed, address: IPv6Address) -> tuple[str, ...]:
+    """A management address as one of the local network; in a tinc mesh it is tinc's to give."""
+    if testbed.controller is None or testbed.management.backend != "native":
+        return ()
+    return (f"{address}/{names.MANAGEMENT_PREFIX_LENGTH}",)
 
 
 def _node(testbed: Testbed, node: Node, facts: Facts) -> list[Thing]:
@@ -226,8 +248,10 @@ def _node(testbed: Testbed, node: Node, facts: Facts) -> list[Thing]:
     addresses = (
         f"{names.local_ipv4(node.id)}/{names.LOCAL_NETWORK.prefixlen}",
         f"{names.rescue_ipv6(node.id)}/64",
+        *_native(testbed, names.management_ipv6(node.id)),
     )
-    image = facts.images[node.image, node.arch]
+    system = facts.systems.get(node.id, NodeSystem())
+    image = system.image or facts.images[node.image, node.arch]
     return [
         NodeFiles(node=node.id, disk_mib=node.disk_mib),
         NodeNetwork(
@@ -247,6 +271,7 @@ def _node(testbed: Testbed, node: Node, facts: Facts) -> list[Thing]:
             memory_mib=node.memory_mib,
             disk_mib=node.disk_mib,
             boot=node.boot,
+            system=system.number,
         ),
     ]
 

@@ -43,8 +43,37 @@ STATE_SENTENCES: Mapping[NodeState, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfineStatus:
+    """A node as a member of the controller's testbed.
+
+    `address` is that in the management network, `rtt_ms` the round trip from the controller.
+    `set_state` is what it is told to be, `state` what it says it is, `known` what the controller
+    last heard of it: words of vct.wire.states, empty where nobody says. `sentence` says why it is
+    in its state, `next_step` what to do (empty: nothing).
+    """
+
+    address: str
+    backend: str
+    gateway: str
+    reachable: bool
+    rtt_ms: float | None
+    set_state: str
+    state: str
+    known: str
+    sentence: str
+    next_step: str
+    errors: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        """Whether it can be reached and is what it is told to be."""
+        return self.reachable and self.state == self.set_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node. `reason` says why it is in its state and what to do next."""
+    """One node. `reason` says why it is in its state and what to do next; `confine` is None where
+    there is no controller."""
 
     id: str
     state: NodeState
@@ -60,6 +89,7 @@ class NodeStatus:
     mac: str
     namespace: str
     interfaces: dict[str, str] = field(default_factory=dict)
+    confine: ConfineStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +168,12 @@ def testbed_status(
     silent: Mapping[str, str],
     differences: Iterable[str],
     controller: ControllerStatus | None,
+    members: Mapping[str, ConfineStatus],
 ) -> TestbedStatus:
-    """The state of a testbed; `silent` holds what was seen of nodes that do not answer ssh."""
+    """The state of a testbed; `silent` holds what was seen of nodes that do not answer ssh,
+    `members` how they stand with the controller, by id."""
     want, have = list(wanted), list(seen)
-    nodes = tuple(_node(node, want, have, silent) for node in testbed.nodes)
+    nodes = tuple(_node(node, want, have, silent, members.get(node.id)) for node in testbed.nodes)
     links = tuple(_link(link, want, have) for link in testbed.links)
     segments = tuple(_segment(segment, want, have) for segment in testbed.segments)
     return TestbedStatus(
@@ -149,7 +181,8 @@ def testbed_status(
         ready=all(node.state is NodeState.READY for node in nodes)
         and all(link.ok for link in links)
         and all(segment.ok for segment in segments)
-        and (controller is None or controller.state is NodeState.READY),
+        and (controller is None or controller.state is NodeState.READY)
+        and all(node.confine is None or node.confine.well for node in nodes),
         nodes=nodes,
         links=links,
         segments=segments,
@@ -199,7 +232,11 @@ def controller_status(
 
 
 def _node(
-    node: Node, wanted: list[Thing], seen: list[Thing], silent: Mapping[str, str]
+    node: Node,
+    wanted: list[Thing],
+    seen: list[Thing],
+    silent: Mapping[str, str],
+    member: ConfineStatus | None,
 ) -> NodeStatus:
     want = next(t for t in wanted if isinstance(t, Container) and t.node == node.id)
     have = next((t for t in seen if isinstance(t, Container) and t.node == node.id), None)
@@ -227,6 +264,7 @@ def _node(
         mac=names.mac(0, node.id),
         namespace=want.namespace,
         interfaces=_interfaces(node.id, wanted),
+        confine=member,
     )
 
 

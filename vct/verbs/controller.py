@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from vct.drivers.process import CommandError, foreground, run
 from vct.drivers.registry import open_drivers
 from vct.drivers.textfiles import read, write
 from vct.errors import InterruptedByUser, NotReadyError, RefusedError, VctError
+from vct.model.testbed import Node, Testbed
 from vct.paths import Home, TestbedPaths
 from vct.plan.steps import Action, Plan, Step
 from vct.plan.things import Controller, ControllerFiles
 from vct.verbs import registration, testbed
+from vct.verbs.enrolment import Enrolled, Place, enrol
 from vct.verbs.record import Applied, require_applied
 
 ADMINISTRATOR = "vct"
@@ -49,12 +51,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """What `init` did: where the controller is, what it was told, and an account made for it."""
+    """What `init` did: where the controller is, what it was told, and an account made for it.
+    `states` are those of nodes as it last heard."""
 
     url: str
     told: tuple[str, ...]
     made: Credentials | None
     credentials: Path
+    enrolled: Enrolled
+    states: Mapping[str, str]
 
 
 def url_of(applied: Applied) -> str:
@@ -167,50 +172,60 @@ def ensure_account(paths: TestbedPaths) -> tuple[Credentials, bool]:
     known = load_credentials(paths)
     if known is not None:
         return known, False
-    users = {user["username"] for user in tell(paths, "account", "list")}
-    made = ADMINISTRATOR not in users
-    password = ""
-    if made:
-        password = tell(paths, "account", "add", ADMINISTRATOR, "--superuser")["password"]
-    known = Credentials(username=ADMINISTRATOR, password=password, token=_new_token(paths))
+    told = tell(paths, "account", "first", ADMINISTRATOR)
+    known = Credentials(username=ADMINISTRATOR, password=told["password"], token=str(told["token"]))
     save_credentials(paths, known)
-    return known, made
-
-
-def _new_token(paths: TestbedPaths) -> str:
-    return str(tell(paths, "account", "token", ADMINISTRATOR)["token"])
+    return known, bool(known.password)
 
 
 def register(
-    home: Home, paths: TestbedPaths, on_change: Callable[[str], None] = lambda _words: None
+    home: Home,
+    paths: TestbedPaths,
+    on_change: Callable[[str], None] = lambda _words: None,
+    *,
+    nodes: Collection[str] | None = None,
+    renew: Collection[str] = (),
 ) -> Registered:
-    """Tell a controller that is ready what its testbed is; a second time there is nothing to do."""
+    """Tell a controller that is ready what its testbed is, and enrol all its nodes or some, those
+    in `renew` with new keys; a second time there is nothing to do."""
     applied = require_controller(paths)
+    testbed = applied.testbed
+
+    def tell_all(token: str) -> tuple[list[str], registration.Registry, Enrolled]:
+        api = Api(base=url_of(applied), token=token)
+        templates = registration.wanted_templates(home, testbed)
+        told, registry = registration.register(api, testbed, applied.numbers, templates, on_change)
+        place = Place(home=home, paths=paths, testbed=testbed, api=api)
+        chosen = _with_gateways(testbed, nodes)
+        return told, registry, enrol(place, registry, chosen, renew=renew, on_change=on_change)
+
     with locked(paths.lock):
         known, made = ensure_account(paths)
         try:
-            told = _tell_all(home, applied, known.token, on_change)
+            told, registry, enrolled = tell_all(known.token)
         except ControllerError as error:
             if error.status != 403:
                 raise
             # Another database, as after a restore: it does not know the token.
             paths.controller.credentials.unlink(missing_ok=True)
             known, made = ensure_account(paths)
-            told = _tell_all(home, applied, known.token, on_change)
+            told, registry, enrolled = tell_all(known.token)
     return Registered(
         url=url_of(applied),
-        told=tuple(told),
+        told=(*told, *enrolled.told),
         made=known if made else None,
         credentials=paths.controller.credentials,
+        enrolled=enrolled,
+        states=registry.states,
     )
 
 
-def _tell_all(
-    home: Home, applied: Applied, token: str, on_change: Callable[[str], None]
-) -> list[str]:
-    api = Api(base=url_of(applied), token=token)
-    templates = registration.wanted_templates(home, applied.testbed)
-    return registration.register(api, applied.testbed, applied.numbers, templates, on_change)
+def _with_gateways(testbed: Testbed, nodes: Collection[str] | None) -> list[Node]:
+    """All nodes, or these and their gateways, which have to know them."""
+    if nodes is None:
+        return list(testbed.nodes)
+    more = {node.gateway for node in testbed.nodes if node.id in nodes}
+    return [node for node in testbed.nodes if node.id in more.union(nodes)]
 
 
 def base_resource(paths: TestbedPaths) -> tuple[str, int]:

@@ -45,7 +45,8 @@ def backup(paths: TestbedPaths, file: Path, *, replace: bool = False) -> Written
         raise RefusedError(f"{file} is there already", hint="name another file, or remove it")
     part = file.with_name(f".{file.name}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        part.unlink(missing_ok=True)  # a killed one's, or a trap of whoever writes to this place
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             _piped(paths, "backup", stdout=stream)
             os.fsync(stream.fileno())

@@ -5,7 +5,7 @@ Those that change something are plans of a few steps, applied under the testbed'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,12 +14,13 @@ from vct import names
 from vct.apply.journal import Journal
 from vct.apply.lock import locked
 from vct.apply.loop import Drivers, Progress, quiet, run_plan
+from vct.drivers import ssh_probe
 from vct.drivers.containers import ContainerDriver, attach_command
 from vct.drivers.mounts import OfflineMountDriver
-from vct.drivers.netns import inside_command
+from vct.drivers.netns import inside_command, namespace_names
 from vct.drivers.process import foreground, run
 from vct.drivers.registry import open_drivers
-from vct.errors import RefusedError
+from vct.errors import RefusedError, VctError
 from vct.paths import Home, TestbedPaths
 from vct.plan.steps import Action, Plan, Step
 from vct.plan.things import Container, NodeFiles, NodeNetwork, OfflineMount, Thing
@@ -38,6 +39,11 @@ class Done:
 def known_nodes(paths: TestbedPaths) -> list[str]:
     """Ids of the testbed's nodes."""
     return [node.id for node in require_applied(paths).testbed.nodes]
+
+
+def has_controller(paths: TestbedPaths) -> bool:
+    """Whether the testbed has a controller."""
+    return require_applied(paths).testbed.controller is not None
 
 
 def running(paths: TestbedPaths, node_set: str) -> tuple[str, ...]:
@@ -79,11 +85,17 @@ def start_nodes(home: Home, paths: TestbedPaths, node_set: str, progress: Progre
     return Done(nodes=chosen, changed=_of_containers(plan))
 
 
-def wait_nodes(home: Home, paths: TestbedPaths, nodes: Sequence[str], timeout_s: float) -> None:
+def wait_nodes(
+    home: Home,
+    paths: TestbedPaths,
+    nodes: Sequence[str],
+    timeout_s: float,
+    on_ready: Callable[[str], None] = lambda _node: None,
+) -> None:
     """Wait until these nodes are ready."""
     testbed = require_applied(paths).testbed
     chosen = tuple(node for node in testbed.nodes if node.id in nodes)
-    wait_ready(home, replace(testbed, nodes=chosen), timeout_s)
+    wait_ready(home, replace(testbed, nodes=chosen), timeout_s, on_ready)
 
 
 def stop_nodes(
@@ -174,22 +186,65 @@ def ssh_options(paths: TestbedPaths, node: str) -> list[str]:
     return ["-F", "none", *(word for setting in settings for word in ("-o", setting))]
 
 
-def ssh(paths: TestbedPaths, node: str, command: list[str]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A way to a node's ssh server: what people call it, the address, the namespace to start in."""
+
+    name: str
+    address: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})"
+
+
+def ways_to(paths: TestbedPaths, node: str) -> list[Way]:
+    """From the one that shows that the whole node works to the one that needs least of it."""
+    fabric, controller = (
+        names.fabric_namespace(paths.name),
+        names.controller_namespace(paths.name),
+    )
+    found = [
+        Way(name="local", address=str(names.local_ipv4(node)), namespace=fabric),
+        Way(name="rescue", address=str(names.rescue_ipv6(node)), namespace=fabric),
+    ]
+    if paths.node(node).confine.config.exists() and controller in namespace_names():
+        address = str(names.management_ipv6(node))
+        found.insert(0, Way(name="management", address=address, namespace=controller))
+    return found
+
+
+def find_way(paths: TestbedPaths, node: str) -> Way:
+    """The first way by which a node's ssh server answers. Raises VctError with what was seen."""
+    seen = []
+    for way in ways_to(paths, node):
+        silent = ssh_probe.wait_for_ssh(way.namespace, {node: way.address}, 0)
+        if not silent:
+            return way
+        seen.append(f"{way}: {silent[node]}")
+    raise VctError(
+        f"node {node} answers ssh nowhere: {'; '.join(seen)}",
+        hint=f"look inside: vct node console {node}",
+    )
+
+
+def ssh(paths: TestbedPaths, node: str, command: list[str], way: Way) -> int:
     """Log in to a node, or run a command there by ssh; returns ssh's exit code."""
-    address = f"root@{names.local_ipv4(node)}"
+    address = f"root@{way.address}"
     argv = ["ssh", *ssh_options(paths, node), address, *(["--", *command] if command else [])]
-    return foreground(inside_command(names.fabric_namespace(paths.name), argv))
+    return foreground(inside_command(way.namespace, argv))
 
 
-def scp(paths: TestbedPaths, node: str, arguments: list[str]) -> int:
+def scp(paths: TestbedPaths, node: str, arguments: list[str], way: Way) -> int:
     """Run scp; in its arguments `remote:PATH` is a path on the node."""
-    place = f"root@{names.local_ipv4(node)}:"
+    host = f"[{way.address}]" if ":" in way.address else way.address
+    place = f"root@{host}:"
     told = [
         place + argument.removeprefix("remote:") if argument.startswith("remote:") else argument
         for argument in arguments
     ]
     argv = ["scp", *ssh_options(paths, node), *told]
-    return foreground(inside_command(names.fabric_namespace(paths.name), argv))
+    return foreground(inside_command(way.namespace, argv))
 
 
 def console(paths: TestbedPaths, node: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vct.drivers.textfiles import read, write
 from vct.errors import RefusedError, VctError
-from vct.model.testbed import Controller, Link, Node, Segment, Testbed
+from vct.model.testbed import Controller, Link, Management, Node, Segment, Testbed
 from vct.model.textfile import fingerprint, read_text
 from vct.names import check_testbed_name
 from vct.paths import Home, TestbedPaths
@@ -76,6 +76,9 @@ def _decode(fields: dict[str, Any], source: str) -> Testbed:
         templates = given.pop("templates", None)
         return Controller(**given, templates=None if templates is None else tuple(templates))
 
+    def management(given: dict[str, Any]) -> Management:
+        return Management(backend=given["backend"], gateways=tuple(given["gateways"]))
+
     def segment(given: dict[str, Any]) -> Segment:
         return Segment(name=given["name"], members=tuple(given["members"]))
 
@@ -85,8 +88,10 @@ def _decode(fields: dict[str, Any], source: str) -> Testbed:
         links=tuple(map(link, fields["links"])),
         segments=tuple(map(segment, fields["segments"])),
         controller=controller(fields["controller"]) if fields.get("controller") else None,
+        # records of older versions have no more
+        management=management(fields["management"]) if "management" in fields else Management(),
         source=source,
-        fingerprint=fields.get("fingerprint", ""),  # records of older versions have none
+        fingerprint=fields.get("fingerprint", ""),
     )
 
 

@@ -8,7 +8,7 @@ Nodes that left the file stay in the registry, as slivers may belong to them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,14 @@ class TemplateImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """What a controller has: whole objects, as its API gives them."""
+    """What a controller has: whole objects, as its API gives them; `states` are those of nodes as
+    it last heard, by id (`0001`)."""
 
     groups: Sequence[Json]
     nodes: Sequence[Json]
     templates: Sequence[Json]
     links: Sequence[Json]
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +65,25 @@ def register(
     numbers: Numbers,
     templates: Sequence[TemplateImage],
     on_change: Callable[[str], None] = lambda _words: None,
-) -> list[str]:
-    """Bring the registry to what the testbed is; returns what was told, in words."""
-    done = []
-    for change in differences(look(api), testbed, numbers, templates):
+) -> tuple[list[str], Registry]:
+    """Bring the registry to what the testbed is; what was told, in words, and how it is now."""
+    seen, done = look(api), []
+    for change in differences(seen, testbed, numbers, templates):
         on_change(change.words)
         change.do(api)
         done.append(change.words)
-    return done
+    return done, look(api) if done else seen
 
 
 def look(api: Api) -> Registry:
     """All that matters here, in four requests."""
+    network = api.get("/map/network.json")
     return Registry(
         groups=api.get("/api/groups/"),
         nodes=api.get("/api/nodes/"),
         templates=api.get("/api/templates/"),
-        links=api.get("/map/network.json").get("links", []),
+        links=network.get("links", []),
+        states={one["id"]: one["properties"]["state"] for one in network.get("nodes", [])},
     )
 
 
@@ -88,12 +92,14 @@ def differences(
 ) -> list[Change]:
     """What has to be told, in an order in which it can be."""
     changes = []
-    if not any(group["name"] == GROUP for group in seen.groups):
-        changes.append(Change(words=f"add group {GROUP}", do=_add_group))
+    group = {str(one["name"]): str(one["uri"]) for one in seen.groups}
+    if GROUP not in group:
+        changes.append(Change(words=f"add group {GROUP}", do=_add_group(group)))
     known = {int(node["id"]): node for node in seen.nodes}
     for node in testbed.nodes:
         interfaces = direct_interfaces(numbers, node.id)
-        changes += _node_changes(node, interfaces, known.get(names.node_number(node.id)))
+        seen_node = known.get(names.node_number(node.id))
+        changes += _node_changes(node, interfaces, testbed.management.backend, seen_node, group)
     links = wanted_links(testbed)
     if _plain_links(links) != _plain_links(seen.links):
         graph = {"type": "NetworkGraph", "protocol": "static", "version": None, "metric": None}
@@ -108,13 +114,16 @@ def differences(
 # --- group, nodes --------------------------------------------------------------------------------
 
 
-def _add_group(api: Api) -> None:
-    about = "Made by vct init: owns the testbed's nodes."
-    api.send(
-        "POST",
-        "/api/groups/",
-        {"name": GROUP, "description": about, "allow_nodes": True, "allow_slices": True},
-    )
+def _add_group(uris: dict[str, str]) -> Callable[[Api], None]:
+    """Its URI is put among the others', for the nodes that come after it."""
+
+    def do(api: Api) -> None:
+        about = "Made by vct init: owns the testbed's nodes."
+        may = {"allow_nodes": True, "allow_slices": True}
+        made = api.send("POST", "/api/groups/", {"name": GROUP, "description": about, **may})
+        uris[GROUP] = str(made["uri"])
+
+    return do
 
 
 def direct_interfaces(numbers: Numbers, node: str) -> list[str]:
@@ -122,17 +131,19 @@ def direct_interfaces(numbers: Numbers, node: str) -> list[str]:
     return [names.direct_interface(n) for n in sorted(numbers.interfaces.get(node, {}).values())]
 
 
-def _node_changes(node: Node, interfaces: list[str], seen: Json | None) -> Iterator[Change]:
+def _node_changes(
+    node: Node, interfaces: list[str], backend: str, seen: Json | None, groups: Mapping[str, str]
+) -> Iterator[Change]:
     body: Json = {"arch": MACHINES[node.arch], "direct_ifaces": interfaces}
     place = position(node)
     if seen is None:
         more = {
             "id": names.node_number(node.id),
             "name": names.hostname(node.id),
-            "mgmt_net": {"backend": "tinc"},
+            "mgmt_net": {"backend": backend},
             "properties": place,
         }
-        yield Change(words=f"add node {node.id}", do=_add_node(body | more))
+        yield Change(words=f"add node {node.id}", do=_add_node(body | more, groups))
         return
     if place.items() - seen.get("properties", {}).items():
         body["properties"] = {**seen.get("properties", {}), **place}
@@ -156,11 +167,9 @@ def _same(wanted: Any, seen: Any) -> bool:
     return bool(wanted == seen)
 
 
-def _add_node(body: Json) -> Callable[[Api], None]:
+def _add_node(body: Json, groups: Mapping[str, str]) -> Callable[[Api], None]:
     def do(api: Api) -> None:
-        groups = api.get("/api/groups/")
-        group = next(one for one in groups if one["name"] == GROUP)
-        api.send("POST", "/api/nodes/", body | {"group": {"uri": group["uri"]}})
+        api.send("POST", "/api/nodes/", body | {"group": {"uri": groups[GROUP]}})
 
     return do
 

@@ -19,7 +19,7 @@ from vct.apply.journal import Journal
 from vct.apply.lock import locked
 from vct.apply.loop import Drivers, Progress, observe, quiet, run_plan
 from vct.build.store import find_image
-from vct.drivers import netns, shaping_support, ssh_probe, uplink
+from vct.drivers import firmware_files, netns, shaping_support, ssh_probe, uplink
 from vct.drivers.containers import ContainerDriver, attach_command, discard_all_remains
 from vct.drivers.host import check_host, ensure_home, require
 from vct.drivers.process import run
@@ -41,6 +41,7 @@ from vct.verbs.record import (
     save_applied,
     testbed_names,
 )
+from vct.verbs.systems import chosen_systems
 
 if TYPE_CHECKING:
     from vct.report.status import TestbedStatus
@@ -62,13 +63,15 @@ class Prepared:
 def gather_facts(home: Home, testbed: Testbed) -> Facts:
     """What this host offers this testbed. Raises VctError for an image that is not built."""
     images: dict[tuple[str, str], BuiltImage] = {}
-    needed = {(node.image, node.arch) for node in testbed.nodes}
+    systems = chosen_systems(home.testbed(testbed.name), testbed)
+    own = {node for node, system in systems.items() if system.image}
+    needed = {(node.image, node.arch) for node in testbed.nodes if node.id not in own}
     if testbed.controller:
         needed.add((testbed.controller.image, testbed.controller.arch))
     for image, arch in needed:
         found = find_image(home.images, image, arch)
         images[image, arch] = BuiltImage(label=f"{image}@{found.digest[:12]}", root=str(found.path))
-    return Facts(netem=shaping_support.has_netem(), images=images)
+    return Facts(netem=shaping_support.has_netem(), images=images, systems=systems)
 
 
 def prepare(home: Home, testbed: Testbed, drivers: Drivers) -> Prepared:
@@ -112,6 +115,7 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
     ensure_home(home)
     with _locked_or_gone(home, paths), open_drivers(home, testbed.name) as drivers:
         prepared = prepare(home, testbed, drivers)
+        _discharge_nodes(paths, testbed)
         before = prepared.before
         if not prepared.plan:
             if not same_record(before, prepared.applied):
@@ -125,6 +129,13 @@ def init(home: Home, testbed: Testbed, progress: Progress = quiet) -> Outcome:
             with suppress(OSError):  # on a full disk the new record stays
                 save_applied(paths, before)
             raise
+
+
+def _discharge_nodes(paths: TestbedPaths, testbed: Testbed) -> None:
+    """Without a controller nodes are nobody's: no agent, no tinc."""
+    for node in testbed.nodes if testbed.controller is None else ():
+        if paths.node(node.id).confine.root.exists():
+            firmware_files.discharge(paths, node.id, node.boot)
 
 
 @contextmanager
@@ -184,6 +195,7 @@ def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
     """The testbed as it is now, beside what was asked for."""
     # What init does not need, it does not load.
     from vct.report.status import controller_status, testbed_status
+    from vct.verbs.membership import members
 
     applied = require_applied(paths)
     with open_drivers(home, paths.name) as drivers:
@@ -197,18 +209,17 @@ def status(home: Home, paths: TestbedPaths) -> TestbedStatus:
     silent: Mapping[str, str] = dict.fromkeys(addresses, "the testbed's network is gone")
     if addresses and any(isinstance(thing, Bridge) for thing in prepared.seen):
         silent = ssh_probe.wait_for_ssh(names.fabric_namespace(paths.name), addresses, 0)
+    testbed, url = applied.testbed, names.controller_url(applied.numbers.uplink)
+    controller = controller_status(prepared.wanted, prepared.seen, url, _ask_controller)
+    up = controller and names.controller_namespace(paths.name) in netns.namespace_names()
     return testbed_status(
-        applied.testbed,
+        testbed,
         prepared.wanted,
         prepared.seen,
         silent,
         map(str, prepared.plan.steps),
-        controller_status(
-            prepared.wanted,
-            prepared.seen,
-            names.controller_url(applied.numbers.uplink),
-            _ask_controller,
-        ),
+        controller,
+        members(paths, testbed, url, running, silent) if up else {},
     )
 
 

@@ -52,6 +52,7 @@ class Function(StrEnum):
     GET_AUTH_TOKEN = "do-get-auth-token"  # noqa: S105 - a relation
     REBOOT = "do-reboot"
     REQUEST_CERT = "do-request-mgmt-cert"
+    ENROL = "do-enrol"
     RENEW = "do-renew"
     RESET = "do-reset"
     UPDATE = "do-update"

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, ForeignObjectRel, OuterRef
 
+from vct.controller.audit.models import record
 from vct.controller.files.models import FileKind, StoredFile
 from vct.controller.problems import NoRoomError, TooLargeError
 from vct.controller.users.models import User
@@ -89,21 +92,48 @@ def safe_name(name: str) -> str:
 
 
 def sweep(now: float | None = None) -> None:
-    """Removes what uploads left that were killed more than a day ago: parts, and whole files that
-    have no row.
+    """Removes what is more than a day old and needed by nothing: parts and whole files that killed
+    uploads left, and files that others took the place of.
     """
     now = time.time() if now is None else now
     media = Path(settings.MEDIA_ROOT)
-    old = [
-        path
-        for directory in (PARTS, *FileKind)
-        for path in (media / directory).glob("*")
-        if now - path.stat().st_mtime > PART_AGE_S
-    ]
+    places = [path for directory in (PARTS, *FileKind) for path in (media / directory).glob("*")]
+    old = {str(path.relative_to(media)) for path in places if _is_old(path, now)}
+    with transaction.atomic():
+        for file in _unused():
+            if file.path in old:
+                record(None, "delete", file)
+                file.delete()
     known = set(StoredFile.objects.values_list("path", flat=True))
-    for path in old:
-        if str(path.relative_to(media)) not in known:
+    for path in (media / name for name in old - known):
+        if _is_old(path, now):  # or somebody uploaded the same just now
             path.unlink()
+
+
+def _is_old(path: Path, now: float) -> bool:
+    return now - path.stat().st_mtime > PART_AGE_S
+
+
+def _unused() -> list[StoredFile]:
+    """Those that no row is joined to, as `data_file`, and no URI beside that names, `data_uri`."""
+    joins = [
+        (join.related_model._base_manager, join.field.name)
+        for join in StoredFile._meta.get_fields(include_hidden=True)
+        if isinstance(join, ForeignObjectRel)
+    ]
+    files = StoredFile.objects.all()
+    for rows, name in joins:
+        files = files.filter(~Exists(rows.filter(**{name: OuterRef("pk")})))
+    beside = [(rows, f"{name.removesuffix('_file')}_uri") for rows, name in joins]
+    uris = [(rows, uri) for rows, uri in beside if hasattr(rows.model, uri)]
+
+    def is_named(file: StoredFile) -> bool:
+        ends = [f"{settings.MEDIA_URL}{path}" for path in (file.path, quote(file.path))]
+        return any(
+            rows.filter(**{f"{uri}__endswith": end}).exists() for rows, uri in uris for end in ends
+        )
+
+    return [file for file in files if not is_named(file)]
 
 
 def _write(target: int, chunks: Iterable[bytes], limit: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Base images and the firmware built of them. Building is not done here."""
+"""Base images and the firmware built for nodes. Building is done by `builder`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ class Build(Versioned):
     options = models.JSONField(blank=True, default=dict)  # what was asked for
     path = models.CharField(max_length=256, blank=True, default="")  # below the private directory
     sha256 = models.CharField(max_length=64, blank=True, default="")
+    inputs = models.CharField(  # SHA-256 of what it was made of; empty before it is made
+        max_length=64, blank=True, default="", editable=False
+    )
 
     class Meta:
         ordering = ("id",)

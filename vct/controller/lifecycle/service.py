@@ -17,14 +17,14 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management import CommandError
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections, connection, connections
+from django.db import connection, connections
 from django.urls import get_resolver
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from vct.controller import serving
 from vct.controller.state.management.commands.work import the_only_one
-from vct.controller.worker import Worker
+from vct.controller.worker import TICK_S, Worker
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -39,6 +39,8 @@ class Server(BaseApplication):
     def load_config(self) -> None:
         told = {name: value for name, value in vars(serving).items() if name in self.cfg.settings}
         told |= {"bind": self._bind, "post_fork": self._leave_lock}
+        if settings.CONFIG.tls:  # stunnel, on the same machine, says who asks it
+            told |= {"proxy_protocol": "v1", "proxy_allow_ips": "127.0.0.1,::1"}
         for name, value in told.items():
             self.cfg.set(name, value)
 
@@ -51,7 +53,7 @@ class Server(BaseApplication):
 
 
 class Master(Arbiter):
-    """gunicorn's master, which does what is due in its rounds of a second.
+    """gunicorn's master, which does what is due in its rounds.
 
     It has no threads, and no connections when it forks. Any signal, as that of a child's end, ends
     early what takes long: gunicorn is never held up.
@@ -65,9 +67,12 @@ class Master(Arbiter):
         connections.close_all()
         return super().spawn_worker()
 
+    def wait_for_signals(self, timeout: float | None = None) -> list[int]:
+        """Between two rounds; gunicorn would wait for a second."""
+        return super().wait_for_signals(TICK_S)
+
     def manage_workers(self) -> None:
         super().manage_workers()
-        close_old_connections()
         self._worker.tick()
 
 

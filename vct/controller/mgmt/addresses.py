@@ -80,8 +80,3 @@ class Plan:
         if word == 0 and low == 2:
             return Owner.NODE, node, 0
         return (Owner.SLIVER, low, node) if word >> 8 == 0x10 and low else None
-
-
-def uncompressed(address: IPv6Address) -> str:
-    """`fd65:fc41:c50f:2:0:0:0:0`: all words, without leading zeros, as in tinc's files."""
-    return ":".join(f"{int(word, 16):x}" for word in address.exploded.split(":"))

@@ -1,4 +1,4 @@
-"""Public keys of tinc hosts: RSA, in PKCS#1 or X.501 PEM."""
+"""Public keys of tinc hosts: RSA of at least 2048 bits, in PKCS#1 or X.501 PEM."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.core.exceptions import ValidationError
 
+from vct.wire.tinc import canonical_key
+
 PUBKEY_MAX = 8192
 
 
 def fingerprint(pem: str) -> str:
     """SHA-256 of the key itself, 64 hex digits, whatever it is encoded in.
 
-    Raises ValidationError unless it is one RSA public key.
+    Raises ValidationError unless it is one RSA public key that tinc takes, and nothing else.
     """
     try:
         if len(pem) > PUBKEY_MAX:
@@ -29,5 +31,9 @@ def fingerprint(pem: str) -> str:
         raise ValidationError("This is not a public key in PEM.") from error
     if not isinstance(key, RSAPublicKey):
         raise ValidationError("tinc needs an RSA key.")
+    try:
+        canonical_key(pem)
+    except ValueError as error:
+        raise ValidationError(f"tinc does not take this key: {error}.") from error
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()

@@ -103,10 +103,7 @@ class TincHost(Versioned):
 
     @property
     def name(self) -> str:
-        """`node_2`, as tinc knows it; the main server is `server`."""
-        number = getattr(self, f"{self.owner_kind}_id")
-        main = self.owner_kind == "server" and number == MAIN_SERVER
-        return MAIN_SERVER_NAME if main else f"{self.owner_kind}_{number}"
+        return tinc_name(self.owner_kind, getattr(self, f"{self.owner_kind}_id"))
 
     def clean_fields(self, exclude: Any = None) -> None:
         """The same key in another encoding is the same key: its digest is what is unique."""
@@ -127,6 +124,7 @@ class TincHost(Versioned):
         """With its key a node may leave debug."""
         with transaction.atomic():
             super().save(*args, **kwargs)
+            mesh_changed()
             if self.node:
                 self.node.settle()
 
@@ -134,6 +132,7 @@ class TincHost(Versioned):
         """Without its key a node is in debug."""
         with transaction.atomic():
             deleted = super().delete(*args, **kwargs)
+            mesh_changed()
             if self.node_id and (node := Node.objects.filter(pk=self.node_id).first()):
                 node.settle()
             return deleted
@@ -161,6 +160,28 @@ class TincAddress(Checked):
 
     def __str__(self) -> str:
         return f"{self.addr} {self.port}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        mesh_changed()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(*args, **kwargs)
+        mesh_changed()
+        return deleted
+
+
+def tinc_name(kind: str, number: int) -> str:
+    """`node_2`, as tinc knows it; the main server is `server`."""
+    return MAIN_SERVER_NAME if (kind, number) == ("server", MAIN_SERVER) else f"{kind}_{number}"
+
+
+def mesh_changed() -> None:
+    """Once this is committed tincd is told; what this misses the worker finds."""
+    # it reads these models, and a failure of it is none of the change that was committed
+    from vct.controller.mgmt.writer import changed
+
+    transaction.on_commit(changed, robust=True)
 
 
 def plan() -> Plan:

@@ -7,8 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from vct.controller.firmware import builder
+from vct.controller.firmware.models import Build
 from vct.controller.mgmt.models import TincHost, mgmt_address
 from vct.controller.nodes import verbs
 from vct.controller.nodes.models import (
@@ -105,16 +108,32 @@ class Nodes(OfGroup):
     list_select_related = ("group", "island", "status")
     search_fields = ("name", "description", "group__name")
     ordering = ("id",)
-    actions = ("create_slivers", "reboot", "to_production", "to_safe", "ask_now")
+    actions = (
+        "create_slivers",
+        "reboot",
+        "to_production",
+        "to_safe",
+        "ask_now",
+        "build_firmware",
+    )
     fixed = ("group",)
     inlines = (DirectInterfaces, Resources, TincKey)
-    readonly_fields = ("hex_id", "address", "boot_sn", "now", "answer", "changes")
+    readonly_fields = (
+        "hex_id",
+        "address",
+        "boot_sn",
+        "last_build",
+        "now",
+        "advice",
+        "answer",
+        "changes",
+    )
     fieldsets = (
         (
             None,
             {"fields": ("hex_id", "name", "description", "group", "arch", "island", "set_state")},
         ),
-        ("State", {"fields": ("now", "answer", "changes", "boot_sn")}),
+        ("State", {"fields": ("now", "advice", "answer", "changes", "boot_sn")}),
         (
             "Management",
             {"fields": ("address", "mgmt_backend", "api_base_uri", "api_cert", "properties")},
@@ -124,6 +143,7 @@ class Nodes(OfGroup):
             {
                 "classes": ("collapse",),
                 "fields": (
+                    "last_build",
                     "local_iface",
                     "sliver_pub_ipv6",
                     "sliver_pub_ipv4",
@@ -161,6 +181,10 @@ class Nodes(OfGroup):
     def address(self, node: Node) -> str:
         return str(mgmt_address(node)) if node.pk else ""
 
+    @admin.display(description="why")
+    def advice(self, node: Node) -> str:
+        return marks.advice(node) if node.pk else ""
+
     @admin.display(description="last answer")
     def answer(self, node: Node) -> str:
         return marks.answer(node)
@@ -188,6 +212,29 @@ class Nodes(OfGroup):
     @admin.action(description="Ask selected nodes for their state now", permissions=["change"])
     def ask_now(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         self.each(request, queryset, Action.POLL, "ask now", want_poll)
+
+    @admin.action(description="Build firmware of selected nodes", permissions=["change"])
+    def build_firmware(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
+        self.each(
+            request,
+            queryset,
+            Action.FIRMWARE_BUILD,
+            "firmware build",
+            lambda node: builder.request(node, {}),
+        )
+
+    @admin.display(description="firmware")
+    def last_build(self, node: Node) -> SafeString | str:
+        """The last build, to be downloaded by the node's technicians."""
+        build = Build.objects.filter(node=node).first()
+        if build is None:
+            return "never built: use the list's action"
+        state = builder.current_state(build)
+        if not build.path:
+            return f"{state}: {build.message}" if build.message else str(state)
+        name = build.path.rpartition("/")[2]
+        link = '{}: <a href="/private/firmware/build/image/{}/{}">{}</a>'
+        return format_html(link, state, node.pk, name, name)
 
     def _move(self, request: HttpRequest, nodes: QuerySet[Node], state: NodeSetState) -> None:
         self.each(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from django.core.exceptions import ValidationError
@@ -15,6 +16,18 @@ ADDRESS_RANGE = re.compile(r"([0-9.]{7,15})#([0-9]{1,3})")
 def with_slash(uri: str) -> str:
     """A base URI ends with a slash, or paths joined to it would replace its last word."""
     return f"{uri}/" if uri and not uri.endswith("/") else uri
+
+
+def check_port(member: str, uri: str) -> None:
+    """Raises ValidationError on `member`: Django's own check takes any five digits for a port."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return  # no URI, which that check says
+    try:
+        parts.port  # noqa: B018 - read only now
+    except ValueError as error:
+        raise ValidationError({member: "Ports go up to 65535."}) from error
 
 
 def check_certificate(text: str) -> None:

@@ -26,6 +26,7 @@ from vct.controller.base import (
 from vct.controller.nodes import rules
 from vct.controller.nodes.fields import (
     check_certificate,
+    check_port,
     check_private_24,
     check_public_ipv4,
     with_slash,
@@ -126,6 +127,7 @@ class ServerApi(Checked):
 
     def clean(self) -> None:
         self.base_uri = with_slash(self.base_uri)
+        check_port("base_uri", self.base_uri)
 
 
 class PublicIpv4(models.TextChoices):
@@ -216,6 +218,7 @@ class Node(Remembering, Managed):
     def clean(self) -> None:
         """People's move is checked, then the automatic one is made."""
         self.api_base_uri = with_slash(self.api_base_uri)
+        check_port("api_base_uri", self.api_base_uri)
         self.check_fixed("group_id")
         check_public_ipv4(self.sliver_pub_ipv4, self.sliver_pub_ipv4_range)
         if self.pk is not None and not 1 <= self.pk <= NODE_LAST:
@@ -245,8 +248,10 @@ class Node(Remembering, Managed):
             super().save(*args, **kwargs)
             if chosen:
                 keep_sequence(Node)
-            for name, kind in RESOURCES.items():
-                self.resources.create(name=name, max_req=kind.max_req, dflt_req=kind.dflt_req)
+            NodeResource.objects.bulk_create(  # ours, and as they should be
+                NodeResource(node=self, name=name, max_req=kind.max_req, dflt_req=kind.dflt_req)
+                for name, kind in RESOURCES.items()
+            )
             if self.mgmt_ready():
                 self.settle()
 

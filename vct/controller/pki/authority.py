@@ -1,19 +1,20 @@
-"""The testbed's certification authority: made once, signs nodes' requests.
+"""The testbed's certification authority: made once, signs nodes' requests and the server's own.
 
-Its key is a file that only the controller reads, generated per testbed. The formats are those of
-the original: RSA 2048, SHA-256, four years, a node's common name is its management address.
+Its key is a file that only the controller reads, generated per testbed: P-256, as making it takes
+no time; the RSA key of an older testbed stays. Certificates are valid for four years, a node's
+common name is its management address, as in the original.
 """
 
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -26,12 +27,11 @@ from django.core.exceptions import ValidationError
 
 from vct.controller.mgmt.models import mgmt_address
 from vct.controller.nodes.models import Node
+from vct.controller.pki import signing
 from vct.controller.pki.models import Certificate
+from vct.controller.pki.signing import Issuer, PrivateKey, PublicKey
 from vct.errors import VctError
 
-KEY_BITS, EXPONENT = 2048, 65537
-LIFETIME = timedelta(days=4 * 365)
-CLOCK_SKEW = timedelta(days=1)  # nodes without a clock battery come up in the past
 REQUEST_MAX = 16_384
 
 
@@ -42,25 +42,12 @@ def make_authority(common_name: str, organization: str) -> str:
     """
     if certificate_path().exists():
         return authority_certificate()
-    key = generate_private_key(EXPONENT, KEY_BITS)
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
-        ]
-    )
-    certificate = (
-        _builder(name, name)
-        .public_key(key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(Encoding.PEM)
-    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    key_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(key_path(), key_pem, 0o600)
-    _write(certificate_path(), pem, 0o644)
-    return pem.decode()
+    key = generate_private_key(SECP256R1())
+    certificate = signing.to_pem(signing.own_certificate(key, common_name, organization))
+    # without its certificate the key is made again: it has signed nothing
+    write_file(key_path(), private_pem(key), 0o600)
+    write_file(certificate_path(), certificate.encode(), 0o644)
+    return certificate
 
 
 def authority_certificate() -> str:
@@ -73,33 +60,59 @@ def authority_certificate() -> str:
         ) from error
 
 
+def make_server_certificate(common_name: str, hosts: Iterable[str]) -> bool:
+    """The TLS server's key and certificate in one file; whether they had to be made or renewed.
+
+    `hosts` are the addresses and names that clients call it by.
+    """
+    hosts = tuple(hosts)
+    issuer = _issuer()
+    try:
+        key = _private(server_path())
+        certificate = x509.load_pem_x509_certificate(server_path().read_bytes())
+    except (OSError, ValueError):
+        key = generate_private_key(SECP256R1())
+    else:
+        public = key.public_key()
+        if signing.is_current(certificate, issuer=issuer.certificate, key=public, hosts=hosts):
+            return False
+    pem = signing.to_pem(signing.issue(issuer, key.public_key(), common_name, hosts))
+    write_file(server_path(), private_pem(key) + pem.encode(), 0o600)
+    return True
+
+
 def sign_request(node: Node, request_pem: str) -> str:
     """A certificate in PEM for a node's PKCS#10 request; it is recorded, not put to use.
 
-    Raises ValidationError unless it is one whose common name is the node's management address.
+    Of the request its key and common name count, nothing else. Raises ValidationError unless the
+    key is strong and the name is the node's management address.
     """
-    request = _parse(request_pem)
-    names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    wanted = str(mgmt_address(node))
-    if [name.value for name in names] != [wanted]:
-        raise ValidationError(f"The common name must be the node's management address, {wanted}.")
-    issuer = x509.load_pem_x509_certificate(authority_certificate().encode())
-    key = cast(RSAPrivateKey, load_pem_private_key(key_path().read_bytes(), password=None))
-    certificate = (
-        _builder(request.subject, issuer.subject)
-        .public_key(request.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(Encoding.PEM).decode()
+    key = _requested_key(node, request_pem)
+    address = str(mgmt_address(node))
+    certificate = signing.issue(_issuer(), key, address, [address])
+    pem = signing.to_pem(certificate)
     Certificate.objects.create(
         node=node,
         serial=f"{certificate.serial_number:x}",
-        subject=request.subject.rfc4514_string()[:300],
+        subject=certificate.subject.rfc4514_string()[:300],
         pem=pem,
-        ends_on=datetime.now(UTC) + LIFETIME,
+        ends_on=signing.ends_on(certificate),
     )
     return pem
+
+
+def node_certificate(node: Node, request_pem: str) -> str:
+    """The certificate that the node has if it is of the request's key and lasts, else a new one.
+
+    Raises ValidationError, as `sign_request`.
+    """
+    key = _requested_key(node, request_pem)
+    if node.api_cert:
+        known = x509.load_pem_x509_certificate(node.api_cert.encode())
+        issuer = _issuer().certificate
+        if signing.is_current(known, issuer=issuer, key=key, hosts=[str(mgmt_address(node))]):
+            return node.api_cert
+    return sign_request(node, request_pem)
 
 
 def key_path() -> Path:
@@ -110,36 +123,56 @@ def certificate_path() -> Path:
     return Path(settings.CONFIG.pki) / "ca.crt"
 
 
-def _parse(pem: str) -> x509.CertificateSigningRequest:
+def server_path() -> Path:
+    """The server's key, then its certificate."""
+    return Path(settings.CONFIG.pki) / "server.pem"
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    """In the key's own form (PKCS#1, SEC 1), which tinc and everything else reads."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Whole or not at all; never readable by others meanwhile."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _issuer() -> Issuer:
+    certificate = x509.load_pem_x509_certificate(authority_certificate().encode())
+    return Issuer(certificate, _private(key_path()))
+
+
+def _private(path: Path) -> PrivateKey:
+    return cast(PrivateKey, load_pem_private_key(path.read_bytes(), password=None))
+
+
+def _requested_key(node: Node, pem: str) -> PublicKey:
+    """Of a request that is in order. Raises ValidationError."""
     try:
         if len(pem) > REQUEST_MAX:
             raise ValueError("too long")
         request = x509.load_pem_x509_csr(pem.encode())
-    except ValueError as error:
+        key = request.public_key()
+        good = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ValidationError("This is not a certificate request in PEM.") from error
-    if not request.is_signature_valid:
+    if not good:
         raise ValidationError("The request is not signed by its own key.")
-    return request
-
-
-def _builder(subject: x509.Name, issuer: x509.Name) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + LIFETIME)
-    )
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all; never readable by others meanwhile."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    if not signing.strong_enough(key):
+        raise ValidationError("The key must be P-256, P-384, or RSA of at least 2048 bits.")
+    wanted = str(mgmt_address(node))
+    names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if [name.value for name in names] != [wanted]:
+        raise ValidationError(f"The common name must be the node's management address, {wanted}.")
+    return cast(PublicKey, key)

@@ -132,7 +132,10 @@ class Things(Answering, GenericViewSet[Any]):
         return {**context, "uris": self.uris} if self.request else context
 
     def get_object(self) -> Any:
-        found = self.get_queryset().filter(pk=self.kwargs["pk"]).first()
+        rows = self.get_queryset().filter(pk=self.kwargs["pk"])
+        if not self.is_object:  # what belongs to it is not shown
+            rows = rows.prefetch_related(None)
+        found = rows.first()
         if found is None:
             raise Http404(f"There is no {self.resource} {self.kwargs['pk']}.")
         return found

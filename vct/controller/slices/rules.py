@@ -41,7 +41,3 @@ def expiry(today: date) -> date:
 def ends_soon(expires_on: date, today: date) -> bool:
     """From now on its people are warned."""
     return today < expires_on <= today + timedelta(days=EXPIRY_WARNING_DAYS)
-
-
-def has_ended(expires_on: date, today: date) -> bool:
-    return expires_on <= today

@@ -102,11 +102,13 @@ def status_of(thing: Node | Sliver) -> Status:
 
 
 def heartbeat(thing: Node | Sliver, now: datetime | None = None) -> None:
-    """The node fetched this from us; one that seemed lost is asked at once."""
+    """The node fetched this from us; one that seemed lost, or was not yet what it is told to be,
+    is asked at once."""
     now = now or timezone.now()
     status = status_of(thing)
     seen: dict[str, Any] = {"seen_on": now, "contact_on": now}
-    if status.value in LOST:
+    behind = isinstance(thing, Node) and status.value != thing.set_state
+    if behind or status.value in LOST:
         seen["poll_wanted"] = True
     Status.objects.filter(pk=status.pk).update(**seen)
 

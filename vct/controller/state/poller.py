@@ -1,15 +1,14 @@
-"""Asks nodes and slivers for their state and writes down what they say. The worker calls it.
+"""What nodes are asked, and what they said written down: between `polling` and the database.
 
-Which nodes: `polling` knows how to ask. One round reads what is known, asks without holding the
-database, and writes: what did not change in a few large updates, what did one by one with history.
+What did not change is written in a few large updates, what did one by one with history. `rounds`
+calls it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv6Network
 from typing import Any
@@ -25,9 +24,10 @@ from vct.controller.pki.authority import authority_certificate
 from vct.controller.slices.models import Sliver
 from vct.controller.state import rules
 from vct.controller.state.models import Status, record
-from vct.controller.state.polling import Answer, Question, Visit, ask_all
+from vct.controller.state.polling import Answer, Question, Visit
 from vct.controller.state.trust import Trust
 from vct.errors import VctError
+from vct.wire.relations import Function
 from vct.wire.states import NodeState, SliverState
 
 LOG = logging.getLogger(__name__)
@@ -40,27 +40,14 @@ def api_base(node: Node) -> str:
     return node.api_base_uri or f"https://[{mgmt_address(node)}]/confine/api/"
 
 
-def poll(
-    nodes: Iterable[int] | None = None, stopping: Callable[[], bool] = lambda: False
-) -> tuple[int, int]:
-    """One round over all nodes (or those), with their slivers: how many asked, how many answered.
+def refresh_uris(nodes: Iterable[int]) -> dict[int, str]:
+    """Where those of the nodes that have an API are told to fetch their orders.
 
-    Stops early, with what there is so far, when `stopping` says so.
+    Not those that nobody ever heard of: their first fetch gives them what there is.
     """
-    statuses = _statuses(nodes)
-    answers = asyncio.run(ask_all(_visits(statuses), networks(), stopping))
-    _store(statuses, answers)
-    return len(answers), sum(answer.answered for answer in answers)
-
-
-def poll_wanted(stopping: Callable[[], bool] = lambda: False) -> tuple[int, int]:
-    """The same for those that somebody wants to know of now."""
-    wanted = Status.objects.filter(poll_wanted=True)
-    owners = set(wanted.values_list("node_id", "sliver__node_id"))
-    if not owners:
-        return 0, 0
-    wanted.update(poll_wanted=False)  # before asking: what is wanted meanwhile is asked again
-    return poll([node or of_sliver for node, of_sliver in owners], stopping)
+    known = Node.objects.filter(pk__in=list(nodes), status__contact_on__isnull=False)
+    chosen = known.exclude(api_base_uri="")
+    return {node.pk: f"{api_base(node)}node/{Function.REFRESH.path}" for node in chosen}
 
 
 def shift_times(by: timedelta) -> None:
@@ -79,8 +66,11 @@ def networks() -> list[IPv6Network]:
     ]
 
 
-def _statuses(nodes: Iterable[int] | None) -> dict[int, Status]:
-    """What is known of each, with rows made for those that nobody asked yet."""
+def statuses(nodes: Iterable[int] | None) -> dict[int, Status]:
+    """What is known of these nodes (of all) and their slivers, by the rows' keys.
+
+    Makes rows for those that nobody asked yet.
+    """
     chosen = Q() if nodes is None else Q(pk__in=list(nodes))
     of_chosen = Q() if nodes is None else Q(node__in=list(nodes or ()))
     new = [Status(node=node) for node in Node.objects.filter(chosen, status=None)]
@@ -92,7 +82,8 @@ def _statuses(nodes: Iterable[int] | None) -> dict[int, Status]:
     return {status.pk: status for status in known}
 
 
-def _visits(statuses: dict[int, Status]) -> list[Visit]:
+def visits(statuses: Mapping[int, Status]) -> list[Visit]:
+    """What to ask: each node, and if it answers its slivers."""
     slivers: dict[int, list[Question]] = defaultdict(list)
     for status in statuses.values():
         if status.sliver:
@@ -127,7 +118,10 @@ def _authority() -> str:
         return ""  # none made yet: nothing is verified
 
 
-def _store(statuses: dict[int, Status], answers: Sequence[Answer]) -> None:
+def store(statuses: Mapping[int, Status], answers: Sequence[Answer]) -> None:
+    """Writes down what came; the values of the statuses become the new ones."""
+    if not answers:
+        return
     now = timezone.now()
     same: dict[bool, list[int]] = defaultdict(list)
     there = set(Status.objects.values_list("pk", flat=True))  # others were deleted meanwhile
@@ -179,7 +173,7 @@ def _differs(status: Status, found: dict[str, Any], now: datetime) -> bool:
 
 def _record(status: Status, found: dict[str, Any], now: datetime) -> None:
     try:
-        record(_thing(status), found.pop("value"), now=now, **found)
+        status.value = record(_thing(status), found.pop("value"), now=now, **found).value
     except IntegrityError:
         LOG.info("status %d was deleted while it was written", status.pk)
 

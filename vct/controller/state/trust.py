@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
@@ -37,7 +38,7 @@ def is_trusted(shown: bytes | None, trust: Trust, now: datetime | None = None) -
             return False
         issuer = x509.load_pem_x509_certificate(trust.authority.encode())
         _check_signature(leaf, issuer)
-    except (ValueError, InvalidSignature):
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
     names = [name.value for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     now = now or datetime.now(UTC)
@@ -45,11 +46,19 @@ def is_trusted(shown: bytes | None, trust: Trust, now: datetime | None = None) -
 
 
 def _check_signature(leaf: x509.Certificate, issuer: x509.Certificate) -> None:
-    """Raises InvalidSignature or ValueError. The testbed's authority has an RSA key."""
-    key, algorithm = issuer.public_key(), leaf.signature_hash_algorithm
-    if leaf.issuer != issuer.subject or algorithm is None or not isinstance(key, RSAPublicKey):
+    """Raises InvalidSignature, UnsupportedAlgorithm (as for RSA-PSS), ValueError.
+
+    The authority's key is of a curve, in older testbeds RSA.
+    """
+    if leaf.issuer != issuer.subject:
         raise ValueError("it is not of this authority")
-    key.verify(leaf.signature, leaf.tbs_certificate_bytes, PKCS1v15(), algorithm)
+    key, algorithm = issuer.public_key(), leaf.signature_hash_algorithm
+    if isinstance(key, EllipticCurvePublicKey) and algorithm:
+        key.verify(leaf.signature, leaf.tbs_certificate_bytes, ECDSA(algorithm))
+    elif isinstance(key, RSAPublicKey) and algorithm:
+        key.verify(leaf.signature, leaf.tbs_certificate_bytes, PKCS1v15(), algorithm)
+    else:
+        raise ValueError("no authority of a testbed signs so")
 
 
 def _begins(certificate: x509.Certificate) -> datetime:

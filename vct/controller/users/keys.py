@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key, lo
 from django.core.exceptions import ValidationError
 
 TOKEN_MAX = 16_384
+ONE_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----[A-Za-z0-9+/=\s]+-----END \1-----")  # RFC 7468
 RSA_BITS_MIN = 2048
 PLAIN_TYPES = {
     "ssh-rsa",
@@ -45,6 +47,9 @@ def check_auth_token(text: str) -> None:
 
 
 def _check_pem(token: str) -> None:
+    """What is around the block would be passed on with it: another key, with options in front."""
+    if not ONE_BLOCK.fullmatch(token):
+        raise ValidationError("A key in PEM is one block, with nothing around it.")
     try:
         if "-----BEGIN CERTIFICATE-----" in token:
             x509.load_pem_x509_certificate(token.encode())

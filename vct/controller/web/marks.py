@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from vct.controller.nodes.models import Node
+from vct.controller.nodes.rules import api_configured
 from vct.controller.slices.models import Sliver
 from vct.controller.state.models import Status
+from vct.wire.advice import Seen, advise, errors_of
 from vct.wire.states import NodeState, SliverState
 
 CHANGES_SHOWN = 10
@@ -41,6 +44,26 @@ def history(thing: Node | Sliver) -> SafeString | str:
     changes = status.history.all()[:CHANGES_SHOWN]
     lines = ((mark(one.value), f"{one.since:%Y-%m-%d %H:%M:%S}") for one in changes)
     return format_html_join("", "<div>{} since {}</div>", lines)
+
+
+def advice(node: Node) -> SafeString:
+    """Why the node is in its state, and what to do next."""
+    status: Status = node.status if hasattr(node, "status") else Status()
+    contact_s = (timezone.now() - status.contact_on).total_seconds() if status.contact_on else None
+    told = advise(
+        Seen(
+            name=node.hex_id,
+            set_state=node.set_state,
+            state=status.current() if status.tried_on else NodeState.UNKNOWN,
+            has_key=node.mgmt_ready(),
+            has_api=api_configured(node.api_base_uri, node.api_cert),
+            errors=errors_of(status.data),
+            contact_s=contact_s,
+            exception=str(status.metadata.get("exception") or ""),
+        )
+    )
+    next_step = format_html("<div>Next: {}</div>", told.next_step) if told.next_step else ""
+    return format_html("<div>{}</div>{}", told.sentence, next_step)
 
 
 def answer(thing: Node | Sliver) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from django.conf import settings
 from django.db import transaction
 from django.http import Http404
 from rest_framework import serializers
@@ -14,16 +13,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from vct.controller import permissions
+from vct.controller.firmware import builder
 from vct.controller.firmware.models import BaseImage, Build
 from vct.controller.policy import Action
-from vct.controller.problems import ControllerError
 from vct.controller.rest.fields import OwnUri, Text, timestamp
 from vct.controller.rest.filters import Filters
 from vct.controller.rest.functions import WithFunctions, also, function
 from vct.controller.rest.things import Thing
 from vct.controller.rest.views import LIST_PROFILE, Things
 from vct.wire.limits import Arch
-from vct.wire.relations import Dialect, Function, Resource, profile
+from vct.wire.relations import EXPECT_CREATED, Dialect, Function, Resource, profile
 
 STATES = {
     "REQUESTED": "Somebody asked for it.",
@@ -99,51 +98,35 @@ class WithFirmware(WithFunctions):
     @function(Function.FIRMWARE, method="get", gives=FirmwareShape)
     def firmware(self, request: Request, pk: int) -> Response:
         """The node's last build; 404 if there is none."""
-        build = self._build()
-        image = None
-        if build.path:
-            name = quote(Path(build.path).name)
-            image = f"/private/firmware/build/image/{build.node_id}/{name}"
-        running = build.state in Build.RUNNING
-        states = list(STATES)
-        following = states[states.index(build.state) + 1] if running else None
-        return Response(
-            {
-                "state": build.state,
-                "progress": build.progress if running else None,
-                "next": following,
-                "description": STATES[build.state],
-                "content_message": build.message,
-                "image_url": image,
-                "date": timestamp(build.made_on),
-            }
-        )
+        return Response(_shown(self._build()))
 
-    @also(firmware, "post", takes=FirmwareOrder, status=202)
+    @also(firmware, "post", takes=FirmwareOrder, gives=FirmwareShape, status=202)
     def build_firmware(self, request: Request, pk: int) -> Response:
-        """Refused until this controller has a builder: vct makes nodes from images."""
+        """Asks for a build, which takes the place of the last one: an archive of the node's files.
+        With `Expect: 201-created` it is done when the answer (201) comes. 429 while one goes on."""
         node = self.get_object()
         permissions.require(request, Action.FIRMWARE_BUILD, node)
         asked = FirmwareOrder(data=request.data or {})
         asked.is_valid(raise_exception=True)
-        if hasattr(node, "firmware") and node.firmware.state in Build.RUNNING:
+        if Build.objects.filter(node=node, state__in=Build.RUNNING).exists():
             return Response({"detail": "The firmware of this node is being built."}, 429)
-        raise ControllerError(
-            "this controller has no firmware builder",
-            hint=f"nodes are made from images: vct node create {node.hex_id}",
-        )
+        now = request.headers.get("Expect", "").lower() == EXPECT_CREATED
+        with transaction.atomic():
+            build = builder.request(node, asked.validated_data)
+            self.audit("firmware_build", node, asked.validated_data)
+        if now:
+            builder.build_wanted()
+            build.refresh_from_db()
+        return Response(_shown(build), 201 if now else 202)
 
     @also(firmware, "delete", gives=None, status=204)
     def delete_firmware(self, request: Request, pk: int) -> Response:
         """Removes build and file."""
         node = self.get_object()
         permissions.require(request, Action.FIRMWARE_DELETE, node)
-        build = self._build()
         with transaction.atomic():
             self.audit("firmware_delete", node)
-            build.delete()
-        if build.path:
-            (Path(settings.CONFIG.private) / build.path).unlink(missing_ok=True)
+            builder.discard(self._build())
         return Response(status=204)
 
     def _build(self) -> Build:
@@ -151,3 +134,23 @@ class WithFirmware(WithFunctions):
         if build is None:
             raise Http404("No firmware was built for this node.")
         return build
+
+
+def _shown(build: Build) -> dict[str, Any]:
+    """As FirmwareShape."""
+    state = builder.current_state(build)
+    running = state in Build.RUNNING
+    states = list(STATES)
+    image = None
+    if build.path:
+        name = quote(Path(build.path).name)
+        image = f"/private/firmware/build/image/{build.node_id}/{name}"
+    return {
+        "state": state,
+        "progress": build.progress if running else None,
+        "next": states[states.index(state) + 1] if running else None,
+        "description": STATES[state],
+        "content_message": build.message,
+        "image_url": image,
+        "date": timestamp(build.made_on),
+    }

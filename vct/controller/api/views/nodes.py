@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from vct.controller import permissions
 from vct.controller.api.shapes.mgmt import write_tinc
 from vct.controller.api.shapes.nodes import HostShape, IslandShape, NodeShape, ServerShape
+from vct.controller.api.views.enrolment import WithEnrolment
 from vct.controller.api.views.firmware import WithFirmware
 from vct.controller.api.views.state import WithState
 from vct.controller.mgmt.keys import PUBKEY_MAX
@@ -106,13 +107,14 @@ class VirtualMachineState(serializers.Serializer[Any]):
     stop = serializers.BooleanField()
 
 
-class Nodes(WithState, WithFirmware, WithFunctions):
+class Nodes(WithState, WithEnrolment, WithFirmware, WithFunctions):
     """Research devices."""
 
     resource = Resource.NODE
     functions: ClassVar[tuple[Function, ...]] = (
         Function.REBOOT,
         Function.REQUEST_CERT,
+        Function.ENROL,
         Function.FIRMWARE,
         Function.STATE,
         Function.VM,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
 from django.db import OperationalError, transaction
@@ -12,8 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from vct.controller import permissions
-from vct.controller.mgmt.addresses import Owner
-from vct.controller.mgmt.models import plan
 from vct.controller.nodes.models import Node
 from vct.controller.policy import Action
 from vct.controller.rest.fields import Text, timestamp
@@ -59,15 +56,8 @@ class WithState(WithFunctions):
 
     def fetched(self, thing: Any) -> None:
         """A node that fetches itself, or one of its slivers, lives."""
-        try:
-            address = IPv6Address(self.request.META.get("REMOTE_ADDR", ""))
-        except AddressValueError:
-            return
-        whose = plan().whose(address)
-        if whose is None or whose[0] is not Owner.NODE:
-            return
         node = thing if isinstance(thing, Node) else thing.node
-        if node.pk != whose[1]:
+        if node.pk != permissions.node_of_address(self.request.META.get("REMOTE_ADDR", "")):
             return
         try:
             heartbeat(node)

@@ -17,13 +17,13 @@ from django.db import transaction
 from vct.controller.users.models import User, issue_token
 
 PASSWORD_OCTETS = 12
-DONE = ("add", "password", "token", "list")
+DONE = ("first", "add", "password", "token", "list")
 
 
 class Command(BaseCommand):
     """Called by `vct init` and `vct controller user|token`."""
 
-    help = "Add a user, give one another password, issue an API token, list users."
+    help = "Add users, give them other passwords or API tokens, list them."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("what", choices=DONE)
@@ -46,6 +46,8 @@ class Command(BaseCommand):
         name = options["username"]
         if not name:
             raise CommandError("whose? name a user")
+        if what == "first":
+            return first(name)
         if what == "add":
             if User.objects.filter(username=name).exists():
                 raise CommandError(f"there is a user {name} already")
@@ -61,6 +63,15 @@ class Command(BaseCommand):
         user.set_password(password)
         user.save()
         return {**described(user), "password": password}
+
+
+def first(name: str) -> dict[str, object]:
+    """A superuser with a token; the password is empty when there was such a user already."""
+    user, password = User.objects.filter(username=name).first(), ""
+    if user is None:
+        password = secrets.token_urlsafe(PASSWORD_OCTETS)
+        user = User.objects.create_user(name, "", password, is_superuser=True)
+    return {**described(user), "password": password, "token": issue_token(user)}
 
 
 def named(name: str) -> User:
