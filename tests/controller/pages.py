@@ -47,8 +47,13 @@ def fields(client: Client, path: str) -> dict[str, Any]:
     """What the page's forms would send if nothing was filled in."""
     answer = client.get(path)
     assert answer.status_code == 200, (path, answer.status_code, answer.headers)
+    return fields_of(answer.content.decode())
+
+
+def fields_of(page: str) -> dict[str, Any]:
+    """The same, of a page's text."""
     parser = _Fields()
-    parser.feed(answer.content.decode())
+    parser.feed(page)
     return parser.values
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.system.admin_pages import AdminPages
 from tests.system.conftest import IMAGES, VCT, Bed, new_bed
 from vct import names
 from vct.drivers import echo, process
@@ -24,7 +26,8 @@ links: [{between: ["0001", "0002"], rate: 50mbit}]
 controller: {}
 """
 NODES = ["0001", "0002", "0003"]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+CREDENTIALS = "controller/credentials.json"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def again(bed: Bed, text: str = TESTBED) -> Any:
 
 def api(bed: Bed) -> Api:
     """With the first administrator's token."""
-    kept = bed.home / "testbeds" / bed.name / "controller" / "credentials.json"
+    kept = bed.home / "testbeds" / bed.name / CREDENTIALS
     token = json.loads(kept.read_text())["token"]
     return Api(base=bed.json("controller", "status")["url"], token=token)
 
@@ -63,6 +66,11 @@ def row(bed: Bed, node: str) -> Any:
 def members(bed: Bed) -> dict[str, Any]:
     """How nodes stand with the controller, by id."""
     return {node["id"]: node["confine"] for node in bed.json("status")["nodes"]}
+
+
+def is_in(bed: Bed, node: str, state: str) -> bool:
+    """Whether a node says that it is in this state."""
+    return bool(members(bed)[node]["state"] == state)
 
 
 def pings(bed: Bed, node: str) -> bool:
@@ -133,6 +141,15 @@ def test_an_order_of_the_registry_is_carried_out_and_shown(bed: Bed) -> None:
     registry.send("PATCH", "/api/nodes/2/", {"set_state": "production"})
     wait("production again", lambda: members(bed)["0002"]["state"] == "production")
     wait("the controller to hear it", lambda: members(bed)["0002"]["known"] == "production")
+
+
+def test_an_order_of_the_admin_page_is_carried_out_and_shown(bed: Bed) -> None:
+    kept = json.loads((bed.home / "testbeds" / bed.name / CREDENTIALS).read_text())
+    url = bed.json("controller", "status")["url"]
+    pages = AdminPages(url, kept["username"], kept["password"])
+    for order in ("safe", "production"):
+        assert "was changed" in pages.submit("admin/nodes/node/1/change/", set_state=order)
+        wait(f"node 0001 to be {order}", partial(is_in, bed, "0001", order))
 
 
 def test_ssh_goes_by_management_and_by_local_when_that_is_gone(bed: Bed) -> None:

@@ -16,7 +16,7 @@ from vct.build.formats import export as exporting
 from vct.build.formats import importing, origin, publishing
 from vct.cli.build_progress import BuildProgress
 from vct.cli.image import ARCH, IMAGE, complete_image
-from vct.cli.options import Command
+from vct.cli.options import OUTPUT, Command
 from vct.cli.session import session
 from vct.errors import UsageError
 from vct.model.recipe import ARCHITECTURES
@@ -41,12 +41,7 @@ MIB = 1 << 20
     show_default=True,
     help="What to write.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Where to: a new file or directory, or a directory to put it in.",
-)
+@OUTPUT
 @click.option(
     "--compression-level",
     "level",

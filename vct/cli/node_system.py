@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vct.cli.completion import complete_node, complete_nodes
-from vct.cli.options import Command
+from vct.cli.options import OUTPUT, Command
 from vct.cli.progress import StepProgress
 from vct.cli.session import Session, session
 from vct.errors import UsageError
@@ -133,12 +133,7 @@ def _tell_what_was_seen(here: Session, results: Sequence[Result]) -> None:
     show_default=True,
     help="What to write: tar is a tar.zst; lxc what lxc-create's template local reads.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Where to: a new file or directory, or a directory to put it in.",
-)
+@OUTPUT
 @click.option(
     "--compression-level",
     "level",

@@ -1,13 +1,24 @@
-"""Global options, accepted before and after every command's name, each also a VCT_* variable."""
+"""Global options, accepted before and after every command's name, each also a VCT_* variable.
+
+And an option that commands which write a file share.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from vct.cli.session import Session
+
+OUTPUT = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where to: a new file or directory, or a directory to put it in.",
+)
 
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
