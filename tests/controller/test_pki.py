@@ -148,6 +148,18 @@ def test_what_is_no_request_is_refused(text: str) -> None:
 # --- made again only when there is a reason ------------------------------------------------------
 
 
+def test_a_key_of_a_kind_that_nobody_knows_is_refused() -> None:
+    authority.make_authority("::", "")
+    node = a_node()
+    pem = a_request(str(mgmt_address(node)))
+    der = x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER)
+    known, unknown = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0277")  # RFC 5480
+    text = encodebytes(der.replace(known, unknown)).decode()
+    odd = f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(ValidationError, match="not a certificate request"):
+        authority.sign_request(node, odd)
+
+
 def test_a_certificate_that_lasts_is_kept() -> None:
     authority.make_authority("fd65::2", "vct")
     node = a_node()

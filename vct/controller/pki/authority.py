@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -165,7 +165,8 @@ def _requested_key(node: Node, pem: str) -> PublicKey:
         request = x509.load_pem_x509_csr(pem.encode())
         key = request.public_key()
         good = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
+    # Debian's library (38) calls a key of a kind that OpenSSL does not know an internal error.
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise ValidationError("This is not a certificate request in PEM.") from error
     if not good:
         raise ValidationError("The request is not signed by its own key.")
